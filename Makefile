@@ -1,0 +1,46 @@
+# `make demo`, `make test`, `make e2e`, `make lint`, `make ui`, `make clean`: each sets up what it needs, once.
+PYTHON ?= python3
+DAG ?= generate_soundtrack
+
+VENV := .venv
+READY := $(VENV)/ready
+BIN := $(VENV)/bin
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
+CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
+	"Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is " + sys.version.split()[0] + \
+	". Name another one: make PYTHON=python3.12")
+
+.PHONY: demo test e2e lint ui constraints clean
+
+demo: $(READY)
+	$(BIN)/python scripts/demo.py $(DAG)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+e2e: $(READY)
+	$(BIN)/python -m pytest -m e2e
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: $(READY)
+	$(BIN)/python scripts/ui.py
+
+# Takes the newest versions of everything; `make test e2e` tells whether they work.
+constraints: $(READY)
+	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev \
+		--no-annotate --no-header --no-emit-index-url --output-file constraints.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) .airflow .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c '$(CHECK_PYTHON)'
+	$(PYTHON) -m venv $(VENV)
+	@$(UV) --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@touch $@

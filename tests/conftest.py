@@ -1,0 +1,30 @@
+"""Airflow for the tests: a home of their own, and a database made when a test first asks for one."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+# Set before anything imports Airflow, which reads its settings then. What the developer has set is not the tests'.
+for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
+    del os.environ[name]
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-provider-mps-tests-")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def airflow_home() -> Iterator[str]:
+    """The folder that holds all that Airflow writes during the tests, removed after the last of them."""
+    home = os.environ["AIRFLOW_HOME"]
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def airflow_db(airflow_home: str) -> None:
+    """An empty metadata database, for tests that run a DAG with ``dag.test()``."""
+    from airflow.utils.db import initdb
+
+    initdb()
