@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
     del os.environ[name]
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-provider-mps-tests-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+# From 3.2 on, dag.test() only runs a DAG that it finds in the DAGs folder.
+os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags_examples")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,134 @@
+"""What Airflow reads of this package at start-up: its modules and the form of its connection."""
+
+from typing import Any
+
+INTEGRATION = "Tencent Cloud Media Processing Service (MPS)"
+
+# The fields of the connection's Extra, in the order of the form, as Airflow 3.2 and later read them ("conn-fields").
+# get_connection_form_widgets() makes the widgets of earlier versions from the same.
+CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
+    "site": {
+        "label": "Site",
+        "description": "Where the account is: intl (international) or cn (China)",
+        "schema": {"type": ["string", "null"], "enum": ["intl", "cn"], "default": "intl"},
+    },
+    "region": {
+        "label": "Region",
+        "description": "Such as ap-singapore; most actions need none",
+        "schema": {"type": ["string", "null"]},
+    },
+    "credential": {
+        "label": "Credential",
+        "description": "Where the keys come from: static (the SecretId and SecretKey above), assume_role (those, "
+        "exchanged for a role's), cvm_role, tke_oidc, or default_chain (the environment, a profile, then the machine)",
+        "schema": {
+            "type": ["string", "null"],
+            "enum": ["static", "assume_role", "cvm_role", "tke_oidc", "default_chain"],
+            "default": "static",
+        },
+    },
+    "token": {
+        "label": "Token",
+        "description": "Of a temporary SecretId and SecretKey",
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
+    "role_arn": {
+        "label": "Role ARN",
+        "description": "For assume_role: the role, such as qcs::cam::uin/UIN:roleName/NAME",
+        "schema": {"type": ["string", "null"]},
+    },
+    "role_session_name": {
+        "label": "Role session name",
+        "description": "For assume_role: the name that the account's audit log shows",
+        "schema": {"type": ["string", "null"]},
+    },
+    "cvm_role_name": {
+        "label": "CVM role name",
+        "description": "For cvm_role: the role bound to the machine; empty means the one found there",
+        "schema": {"type": ["string", "null"]},
+    },
+    "sts_endpoint": {
+        "label": "STS endpoint",
+        "description": "For roles: the host that gives out temporary keys; empty means the site's own",
+        "schema": {"type": ["string", "null"]},
+    },
+    "proxy": {
+        "label": "Proxy",
+        "description": "URL of an HTTP proxy, such as http://proxy.example:3128",
+        "schema": {"type": ["string", "null"]},
+    },
+    "verify": {
+        "label": "Verify TLS",
+        "description": "true, false, or the path of a CA bundle",
+        "schema": {"type": ["string", "null"], "default": "true"},
+    },
+    "timeout": {
+        "label": "Timeout",
+        "description": "Seconds for one attempt of a call as a whole",
+        "schema": {"type": ["number", "null"], "default": 30},
+    },
+    "requests_per_second": {
+        "label": "Requests per second",
+        "description": "The account's limit for each action; calls keep a little below it",
+        "schema": {"type": ["number", "null"], "default": 20},
+    },
+}
+
+HIDDEN_FIELDS = ["extra"]
+RELABELING = {
+    "login": "SecretId",
+    "password": "SecretKey",
+    "host": "Endpoint host",
+    "port": "Endpoint port",
+    "schema": "Endpoint scheme",
+}
+PLACEHOLDERS = {
+    "login": "from the console: Cloud Access Management, API keys",
+    "host": "empty: the site's own, such as mps.intl.tencentcloudapi.com",
+    "port": "443",
+    "schema": "https",
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe this package in the words of Airflow's provider_info.schema.json."""
+    return {
+        "package-name": "airflow-provider-mps",
+        "name": "Tencent Cloud MPS",
+        "description": "Soundtracks, video, images and transcoding by Tencent Cloud Media Processing Service (MPS).",
+        "integrations": [
+            {
+                "integration-name": INTEGRATION,
+                "external-doc-url": "https://www.tencentcloud.com/document/product/1041",
+                "tags": ["service", "generative-ai"],
+            }
+        ],
+        "operators": [_modules("operators.mps")],
+        "sensors": [_modules("sensors.mps")],
+        "hooks": [_modules("hooks.mps")],
+        "triggers": [_modules("triggers.mps")],
+        "transfers": [
+            {
+                "source-integration-name": INTEGRATION,
+                "target-integration-name": "Object Storage",
+                "python-module": "airflow_provider_mps.transfers.mps_to_object_storage",
+            }
+        ],
+        "connection-types": [
+            {
+                "connection-type": "tencent_mps",
+                "hook-class-name": "airflow_provider_mps.hooks.mps.MpsHook",
+                "hook-name": "Tencent Cloud MPS",
+                "ui-field-behaviour": {
+                    "hidden-fields": HIDDEN_FIELDS,
+                    "relabeling": RELABELING,
+                    "placeholders": PLACEHOLDERS,
+                },
+                "conn-fields": CONNECTION_FIELDS,
+            }
+        ],
+    }
+
+
+def _modules(name: str) -> dict[str, Any]:
+    return {"integration-name": INTEGRATION, "python-modules": [f"airflow_provider_mps.{name}"]}
