@@ -1,0 +1,12 @@
+"""The way MPS says no."""
+
+from __future__ import annotations
+
+
+class ApiError(Exception):
+    """Raised where a request is refused; becomes ``{"Response": {"Error": {"Code", "Message"}}}``."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message

@@ -1,0 +1,168 @@
+"""Real, small media made from a seed: a tune (WAV, or MP3 with lameenc) and a picture (PNG)."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import math
+import random
+import struct
+import wave
+import zlib
+from array import array
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+SAMPLE_RATE = 44_100
+
+_SCALES = {
+    "major": (0, 2, 4, 7, 9, 12),
+    "minor": (0, 3, 5, 7, 10, 12),
+    "dorian": (0, 2, 3, 7, 9, 12),
+}
+_STEPS = 1024
+_WAVE = [
+    math.sin(2 * math.pi * step / _STEPS)
+    + 0.35 * math.sin(4 * math.pi * step / _STEPS)
+    + 0.15 * math.sin(6 * math.pi * step / _STEPS)
+    for step in range(_STEPS)
+]
+
+
+@dataclass(frozen=True)
+class MediaFile:
+    """A file that a task makes; its bytes are made when they are first asked for.
+
+    :ivar key: its path in the bucket or below ``/files/``; the suffix says the format.
+    :ivar seed: the same seed gives the same file.
+    :ivar seconds: how long it plays.
+    """
+
+    key: str
+    seed: str
+    seconds: int = 0
+
+    @property
+    def suffix(self) -> str:
+        """wav, mp3, png or mp4."""
+        return self.key.rpartition(".")[2]
+
+    def data(self) -> bytes:
+        """The file's bytes. Costs up to half a second of CPU the first time."""
+        return _data(self.suffix, self.seed, self.seconds)
+
+
+@lru_cache(maxsize=64)
+def _data(suffix: str, seed: str, seconds: int) -> bytes:
+    if suffix == "png":
+        return picture(seed)
+    tune = render_tune(seed, seconds)
+    return mp3(tune) if suffix == "mp3" else wav(tune)
+
+
+@cache
+def can_encode_mp3() -> bool:
+    """Whether lameenc is installed."""
+    return importlib.util.find_spec("lameenc") is not None
+
+
+def tune_seconds(seed: str) -> int:
+    """How long the tune of a seed plays: 2 to 4 seconds."""
+    return _random(seed).randint(2, 4)
+
+
+def render_tune(seed: str, seconds: int) -> array[int]:
+    """Play a melody over a bass line; both, and key, scale and tempo, follow from the seed.
+
+    :return: interleaved stereo samples of 16 bits at 44.1 kHz, exactly ``seconds`` long.
+    """
+    choose = _random(seed)
+    root = 220.0 * 2 ** (choose.randrange(12) / 12)
+    scale = _SCALES[choose.choice(sorted(_SCALES))]
+    beats_per_second = choose.uniform(1.5, 3.0)
+    total = seconds * SAMPLE_RATE
+    left, right = [0.0] * total, [0.0] * total
+    beat = round(SAMPLE_RATE / beats_per_second)
+    for start in range(0, total, beat):
+        melody = root * 2 ** (choose.choice(scale) / 12)
+        bass = root / 2 * 2 ** (choose.choice(scale[:3]) / 12)
+        length = min(beat, total - start)
+        for frequency, loud_left, loud_right in ((melody, 0.30, 0.20), (bass, 0.15, 0.25)):
+            note = _note(frequency, length)
+            for side, loud in ((left, loud_left), (right, loud_right)):
+                heard = side[start : start + length]
+                side[start : start + length] = [a + loud * b for a, b in zip(heard, note, strict=True)]
+    samples = array("h", bytes(4 * total))
+    samples[0::2] = array("h", [round(20_000 * value) for value in left])
+    samples[1::2] = array("h", [round(20_000 * value) for value in right])
+    return samples
+
+
+def _note(frequency: float, length: int) -> list[float]:
+    """One plucked note: 10 ms to full loudness, then dying away, silent at its end."""
+    step = frequency * _STEPS / SAMPLE_RATE
+    attack = SAMPLE_RATE // 100
+    return [
+        _WAVE[int(index * step) % _STEPS] * min(1.0, index / attack) * (1 - index / length) ** 2
+        for index in range(length)
+    ]
+
+
+def wav(samples: array[int]) -> bytes:
+    """A WAV file of interleaved stereo samples."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(samples.tobytes())
+    return buffer.getvalue()
+
+
+def mp3(samples: array[int]) -> bytes:
+    """An MP3 file of interleaved stereo samples; needs lameenc."""
+    import lameenc
+
+    encoder = lameenc.Encoder()
+    encoder.set_bit_rate(128)
+    encoder.set_in_sample_rate(SAMPLE_RATE)
+    encoder.set_channels(2)
+    encoder.set_quality(7)
+    encoder.silence()
+    return bytes(encoder.encode(samples.tobytes()) + encoder.flush())
+
+
+WIDTH, HEIGHT = 320, 180
+
+
+def picture(seed: str, moment: float = 0.0) -> bytes:
+    """A PNG of 320 x 180: a gradient with a disc on it that moves with ``moment`` (0 to 1)."""
+    choose = _random(seed)
+    top = [choose.randrange(40, 256) for _ in range(3)]
+    bottom = [choose.randrange(0, 200) for _ in range(3)]
+    disc = bytes(choose.randrange(256) for _ in range(3))
+    radius = choose.randrange(20, 50)
+    center_x, center_y = round(WIDTH * (0.2 + 0.6 * moment)), choose.randrange(60, 120)
+    rows = bytearray()
+    for y in range(HEIGHT):
+        share = y / HEIGHT
+        row = bytearray(bytes(round(a + (b - a) * share) for a, b in zip(top, bottom, strict=True)) * WIDTH)
+        half = math.isqrt(max(0, radius**2 - (y - center_y) ** 2))
+        row[3 * (center_x - half) : 3 * (center_x + half)] = disc * (2 * half)
+        rows += b"\x00" + row
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 0))
+        + _chunk(b"IDAT", zlib.compress(bytes(rows)))
+        + _chunk(b"IEND", b"")
+    )
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _random(seed: str) -> random.Random:
+    # Not Random(seed): what that gives for a string may change between versions of Python.
+    return random.Random(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8]))  # noqa: S311 - music, not keys

@@ -1,0 +1,296 @@
+"""The emulator as a web server in a thread of its own, with a control API for other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+import threading
+from collections import Counter, defaultdict
+from concurrent.futures import Future
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from airflow_provider_mps.emulator import wire
+from airflow_provider_mps.emulator.errors import ApiError
+from airflow_provider_mps.emulator.faults import FILE, Fault, FaultKind, Scope
+from airflow_provider_mps.emulator.results import Answer
+from airflow_provider_mps.emulator.service import MpsService, RecordedRequest, parse_object
+from airflow_provider_mps.emulator.signature import Credential
+from airflow_provider_mps.emulator.tasks import FAMILIES, EmulatedTask
+
+_MAX_BODY = 10 * 1024 * 1024  # MPS takes no larger request
+_CONTENT_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "png": "image/png", "mp4": "video/mp4"}
+
+
+class MpsEmulator:
+    """MPS on this machine, while the ``with`` block runs.
+
+    :param host: a loopback address; any other is refused.
+    :param port: 0 takes a free one.
+    :param token: the token of a temporary credential, empty for a permanent one.
+    :param wait_seconds: how long a new task is in WAIT.
+    :param run_seconds: how long it is then in RUN.
+    :param requests_per_second: the limit of most actions in any second; CreateAigcVideoTask has half of it
+        and DescribeAigcVideoTask 2.5 times as much. None: no limit.
+    :param ssl_context: serve HTTPS with it.
+    :param output_audio_format_at_top_level: False: know OutputAudioFormat only inside ExtraParameters.
+    :raises ValueError: ``host`` is not a loopback address.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        secret_id: str = "emulator-id",  # noqa: S107 - opens nothing but this emulator
+        secret_key: str = "emulator-key",  # noqa: S107
+        token: str = "",
+        wait_seconds: float = 0.5,
+        run_seconds: float = 1.0,
+        requests_per_second: float | None = 20.0,
+        ssl_context: ssl.SSLContext | None = None,
+        output_audio_format_at_top_level: bool = True,
+    ) -> None:
+        if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+            raise ValueError(f"the emulator serves this machine alone: {host} is not a loopback address")
+        self.port = port
+        self._host = host
+        self._credential = Credential(secret_id, secret_key, token)
+        self._ssl_context = ssl_context
+        self._lock = threading.Lock()
+        self._service = MpsService(
+            self._credential,
+            wait_seconds=wait_seconds,
+            run_seconds=run_seconds,
+            requests_per_second=requests_per_second,
+            output_audio_format_at_top_level=output_audio_format_at_top_level,
+        )
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Serve until :meth:`stop`; returns when the server takes connections.
+
+        :raises OSError: the port is taken.
+        """
+        ready: Future[int] = Future()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(ready)), name="mps-emulator", daemon=True
+        )
+        self._thread.start()
+        self.port = ready.result()
+        self._service.url = self.url
+
+    def stop(self) -> None:
+        """End the server and every connection; what it recorded can still be read."""
+        if self._thread is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+            self._thread = self._loop = None
+
+    @property
+    def url(self) -> str:
+        """The endpoint, such as ``http://127.0.0.1:8080``."""
+        scheme = "http" if self._ssl_context is None else "https"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{scheme}://{host}:{self.port}"
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """An Airflow connection to the emulator, ready for ``json.dumps`` and AIRFLOW_CONN_...."""
+        return {
+            "conn_type": "tencent_mps",
+            "login": self._credential.secret_id,
+            "password": self._credential.secret_key,
+            "host": self._host,
+            "port": self.port,
+            "schema": "http" if self._ssl_context is None else "https",
+            "extra": {"token": self._credential.token} if self._credential.token else {},
+        }
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """Every request so far, in the order of arrival."""
+        with self._lock:
+            return list(self._service.requests)
+
+    @property
+    def tasks(self) -> list[EmulatedTask]:
+        """Every task so far, in the order of creation."""
+        with self._lock:
+            return list(self._service.tasks.values())
+
+    def count(self, action: str) -> int:
+        """How many requests named ``action``; ``file`` counts the downloads."""
+        return sum(request.action == action for request in self.requests)
+
+    def fault(
+        self,
+        kind: str,
+        action: str | None = None,
+        *,
+        times: int | None = 1,
+        after: int = 0,
+        seconds: float = 0.0,
+        code: str = "",
+        message: str = "",
+    ) -> None:
+        """Make coming requests go wrong; the arguments are the fields of :class:`Fault`.
+
+        :raises ValueError: there is no such kind, or it cannot strike ``action``.
+        """
+        fault = Fault(FaultKind(kind), action, times, after, seconds, code, message)
+        with self._lock:
+            self._service.faults.add(fault)
+
+    def add_task(
+        self, kind: str = "aigc_audio", *, wait_seconds: float | None = None, run_seconds: float | None = None
+    ) -> str:
+        """Make a task without a request for it, and return its TaskId.
+
+        :param kind: aigc_audio, aigc_video, aigc_image or media.
+        :raises ValueError: there is no such kind.
+        """
+        families = [family for family in FAMILIES.values() if family.kind == kind]
+        if not families:
+            raise ValueError(f"kind must be aigc_audio, aigc_video, aigc_image or media, not {kind!r}")
+        with self._lock:
+            return self._service.add_task(families[0], {}, wait_seconds, run_seconds).task_id
+
+    def accept_credential(self, secret_id: str, secret_key: str, token: str = "") -> None:
+        """Accept a further credential, such as one that a stand-in for STS gave out."""
+        with self._lock:
+            self._service.credentials[secret_id] = Credential(secret_id, secret_key, token)
+
+    def reset(self) -> None:
+        """Forget all requests, tasks and faults."""
+        with self._lock:
+            self._service.reset()
+
+    async def _serve(self, ready: Future[int]) -> None:
+        self._loop = asyncio.get_running_loop()
+        app = web.Application(client_max_size=_MAX_BODY)
+        app.router.add_post("/", self._call)
+        app.router.add_get("/files/{key:.+}", self._file)
+        app.router.add_get("/emulator/state", self._get_state)
+        app.router.add_post("/emulator/faults", self._post_fault)
+        app.router.add_post("/emulator/tasks", self._post_tasks)
+        app.router.add_post("/emulator/reset", self._post_reset)
+        # handler_cancellation ends a handler that hangs on purpose when its client leaves.
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self.port, ssl_context=self._ssl_context).start()
+            ready.set_result(runner.addresses[0][1])
+            await self._stopping.wait()
+        except OSError as error:
+            ready.set_exception(error)
+        finally:
+            await runner.cleanup()
+
+    async def _call(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        action = headers.get("x-tc-action", "")
+        params = parse_object(body)
+        answer: Answer | ApiError = {}
+        with self._lock:
+            record = self._service.record(action, params or {}, headers)
+            fault = self._service.faults.take(action, Scope.CALL, Scope.CREATE, Scope.DESCRIBE)
+            if fault is None or fault.kind.processed:
+                kind = None if fault is None else fault.kind
+                try:
+                    answer = self._service.answer(headers, request.query_string, body, params, kind)
+                except ApiError as error:
+                    answer = error
+            if fault is not None:
+                record.answer = fault.kind
+            else:
+                record.answer = answer.code if isinstance(answer, ApiError) else "ok"
+        return wire.plain(answer) if fault is None else await wire.faulty(request, fault, answer)
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        key = request.match_info["key"]
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        with self._lock:
+            record = self._service.record(FILE, {"key": key}, headers)
+            fault = self._service.faults.take(FILE, Scope.FILE) if request.method == "GET" else None
+            file = self._service.file(key, request.query.get("sign", ""))
+            record.answer = fault.kind if fault is not None else "ok" if file is not None else "AccessDenied"
+        if file is None:
+            return wire.access_denied()
+        data = await asyncio.to_thread(file.data)
+        return await wire.file(request, data, _CONTENT_TYPES[file.suffix], fault)
+
+    async def _get_state(self, request: web.Request) -> web.Response:
+        answers: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for recorded in self.requests:
+            answers[recorded.action][recorded.answer] += 1
+        return web.json_response(
+            {
+                "requests": {action: counter.total() for action, counter in answers.items()},
+                "answers": answers,
+                "tasks": [
+                    {
+                        "task_id": task.task_id,
+                        "kind": task.kind,
+                        "action": task.action,
+                        "state": task.state,
+                        "params": task.params,
+                        "created_at": task.created_at,
+                        "done_at": task.done_at,
+                    }
+                    for task in self.tasks
+                ],
+            }
+        )
+
+    async def _post_fault(self, request: web.Request) -> web.Response:
+        try:
+            self.fault(**await request.json())
+        except (TypeError, ValueError) as error:
+            return _bad_request(error)
+        return web.json_response({})
+
+    async def _post_tasks(self, request: web.Request) -> web.Response:
+        try:
+            wish = await request.json()
+            count = wish.get("count") or len(wish.get("run_seconds") or [None])
+            waits = wish.get("wait_seconds") or [None] * count
+            runs = wish.get("run_seconds") or [None] * count
+            kind = wish.get("kind", "aigc_audio")
+            if not len(waits) == len(runs) == count:
+                raise ValueError(f"wait_seconds and run_seconds must have {count} numbers each")
+            task_ids = [
+                self.add_task(kind, wait_seconds=wait, run_seconds=run)
+                for wait, run in zip(waits, runs, strict=True)
+            ]
+        except (AttributeError, TypeError, ValueError) as error:
+            return _bad_request(error)
+        return web.json_response({"task_ids": task_ids})
+
+    async def _post_reset(self, request: web.Request) -> web.Response:
+        self.reset()
+        return web.json_response({})
+
+
+def _bad_request(error: Exception) -> web.Response:
+    return web.json_response({"error": str(error)}, status=HTTPStatus.BAD_REQUEST)

@@ -1,0 +1,116 @@
+"""Tasks and how they move with time."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Family:
+    """The calls that make and describe one sort of task, and the word for it in a TaskId."""
+
+    kind: str
+    create: str
+    describe: str
+    word: str
+
+
+FAMILIES = {
+    family.create: family
+    for family in (
+        Family("aigc_audio", "CreateAigcAudioTask", "DescribeAigcAudioTask", "AigcAudio"),
+        Family("aigc_video", "CreateAigcVideoTask", "DescribeAigcVideoTask", "AigcVideo"),
+        Family("aigc_image", "CreateAigcImageTask", "DescribeAigcImageTask", "AigcImage"),
+        Family("media", "ProcessMedia", "DescribeTaskDetail", "WorkflowTask"),
+        Family("media", "EditMedia", "DescribeTaskDetail", "EditMediaTask"),
+    )
+}
+
+
+class Phase(Enum):
+    """Where a task is; each family has its own words for it."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+@dataclass
+class EmulatedTask:
+    """A task of the emulator; its state follows from the time alone.
+
+    :ivar created_at: monotonic seconds, comparable between the processes of one machine.
+    :ivar failure: why the task fails at its end; None: it succeeds.
+    :ivar sign: what a URL must carry to get at the task's files.
+    """
+
+    family: Family
+    params: dict[str, Any]
+    wait_seconds: float
+    run_seconds: float
+    never_done: bool = False
+    failure: str | None = None
+    task_id: str = ""
+    created_at: float = field(default_factory=time.monotonic)
+    sign: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    aborted_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.task_id = self.task_id or f"24000145-{self.family.word}-{uuid.uuid4().hex}"
+
+    @property
+    def kind(self) -> str:
+        """aigc_audio, aigc_video, aigc_image or media."""
+        return self.family.kind
+
+    @property
+    def action(self) -> str:
+        """The action that makes such a task."""
+        return self.family.create
+
+    @property
+    def session_id(self) -> str:
+        """What the request gave as SessionId, or an empty string."""
+        return str(self.params.get("SessionId", ""))
+
+    @property
+    def started_at(self) -> float:
+        """When waiting ends, in monotonic seconds."""
+        return self.created_at + self.wait_seconds
+
+    @property
+    def done_at(self) -> float | None:
+        """When the task ends, in monotonic seconds; None: never."""
+        if self.aborted_at is not None:
+            return self.aborted_at
+        return None if self.never_done else self.started_at + self.run_seconds
+
+    @property
+    def phase(self) -> Phase:
+        """Where the task is now."""
+        now = time.monotonic()
+        if self.done_at is not None and now >= self.done_at:
+            return Phase.ENDED
+        return Phase.WAITING if now < self.started_at else Phase.RUNNING
+
+    @property
+    def state(self) -> str:
+        """Where the task is now, in the API's word: WAIT, RUN, FAIL, DONE or WAITING, PROCESSING, FINISH."""
+        return self.word(self.phase)
+
+    def word(self, phase: Phase) -> str:
+        """The API's word for a phase of this task."""
+        if self.kind == "media":
+            return {Phase.WAITING: "WAITING", Phase.RUNNING: "PROCESSING", Phase.ENDED: "FINISH"}[phase]
+        end = "DONE" if self.failure is None else "FAIL"
+        return {Phase.WAITING: "WAIT", Phase.RUNNING: "RUN", Phase.ENDED: end}[phase]
+
+    def abort(self) -> None:
+        """End the task as ManageTask does."""
+        self.aborted_at = time.monotonic()
+        self.failure = "The task was aborted."

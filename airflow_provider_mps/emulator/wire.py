@@ -1,0 +1,132 @@
+"""Put an answer on the wire, whole or as a fault would have it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import json
+from http import HTTPStatus
+
+from aiohttp import web
+
+from airflow_provider_mps.emulator.errors import ApiError
+from airflow_provider_mps.emulator.faults import Fault, FaultKind
+from airflow_provider_mps.emulator.results import Answer
+from airflow_provider_mps.emulator.service import response
+
+DRIP_SECONDS = 0.2
+_DRIP_LENGTH = 1_000_000
+_HUGE_LENGTH = 11 * 1024 * 1024
+_BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+
+
+def plain(answer: Answer | ApiError) -> web.Response:
+    """The answer as MPS sends it: HTTP 200, also for an error."""
+    return web.json_response(response(answer))
+
+
+async def faulty(request: web.Request, fault: Fault, answer: Answer | ApiError) -> web.StreamResponse:
+    """The answer as ``fault`` would have it; ``answer`` is what MPS would have said."""
+    whole = json.dumps(response(answer)).encode()
+    match fault.kind:
+        case FaultKind.ERROR | FaultKind.ERROR_AFTER:
+            return plain(ApiError(fault.code, fault.message or "Asked for by a fault."))
+        case FaultKind.NOT_FOUND:
+            return plain(ApiError("ResourceNotFound", fault.message or "The resource is not found."))
+        case FaultKind.HTTP_502 | FaultKind.HTTP_502_AFTER:
+            return web.Response(text=_BAD_GATEWAY, content_type="text/html", status=HTTPStatus.BAD_GATEWAY)
+        case FaultKind.CUT_BEFORE | FaultKind.CUT_AFTER:
+            return _cut(request, b"")
+        case FaultKind.CUT_MID:
+            return _cut(request, _head(len(whole)) + whole[: len(whole) // 2])
+        case FaultKind.SLOW:
+            await asyncio.sleep(fault.seconds)
+        case FaultKind.HANG | FaultKind.HANG_AFTER:
+            await asyncio.Event().wait()
+        case FaultKind.DRIP:
+            return await _drip(request, _head(_DRIP_LENGTH), b" ")
+        case FaultKind.DRIP_HEADERS:
+            return await _drip(request, b"HTTP/1.1 200 OK\r\nX-Drip: ", b"x")
+        case FaultKind.NOT_JSON:
+            return web.Response(body=b'{"Response": {"RequestId": ', content_type="application/json")
+        case FaultKind.NOT_OBJECT:
+            return web.json_response(["Response"])
+        case FaultKind.WRONG_CONTENT_TYPE:
+            return web.Response(body=whole, content_type="text/html")
+        case FaultKind.GZIP:
+            headers = {"Content-Encoding": "gzip"}
+            return web.Response(body=gzip.compress(whole), content_type="application/json", headers=headers)
+        case FaultKind.HUGE:
+            return web.Response(body=whole + b" " * _HUGE_LENGTH, content_type="application/json")
+        case FaultKind.REDIRECT:
+            # The query changes what is signed: a client that follows is refused, but counted.
+            return web.Response(
+                status=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": fault.message or "/?redirected"}
+            )
+    return web.Response(body=whole, content_type="application/json")
+
+
+async def file(
+    request: web.Request, data: bytes, content_type: str, fault: Fault | None
+) -> web.StreamResponse:
+    """A file's bytes, or the part of them that Range asks for, whole or as ``fault`` would have it."""
+    headers = {"ETag": f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"', "Accept-Ranges": "bytes"}
+    if fault is not None:
+        match fault.kind:
+            case FaultKind.FILE_EXPIRED:
+                return access_denied()
+            case FaultKind.FILE_SLOW:
+                await asyncio.sleep(fault.seconds)
+            case FaultKind.FILE_SHORT:
+                data = data[: len(data) // 2]
+    status = HTTPStatus.OK
+    total = len(data)
+    if "Range" in request.headers and request.headers.get("If-Range", headers["ETag"]) == headers["ETag"]:
+        start, stop, _ = request.http_range.indices(total)
+        if start >= total:
+            return web.Response(
+                status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+                headers={"Content-Range": f"bytes */{total}"},
+            )
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{total}"
+        status, data = HTTPStatus.PARTIAL_CONTENT, data[start:stop]
+    answer = web.Response(body=data, status=status, content_type=content_type, headers=headers)
+    if fault is None or fault.kind is not FaultKind.FILE_CUT:
+        return answer
+    answer.body = None
+    stream = web.StreamResponse(status=status, headers={**answer.headers, "Content-Length": str(len(data))})
+    await stream.prepare(request)
+    await stream.write(data[: len(data) // 2])
+    return _cut(request, b"")
+
+
+def access_denied() -> web.Response:
+    """What COS answers to a URL that is not signed, or no longer."""
+    return web.Response(
+        status=HTTPStatus.FORBIDDEN,
+        body=b"<?xml version='1.0' encoding='utf-8' ?><Error><Code>AccessDenied</Code></Error>",
+        content_type="application/xml",
+    )
+
+
+def _cut(request: web.Request, sent: bytes) -> web.Response:
+    """Send these bytes and close the connection."""
+    transport = request.transport
+    if transport is not None:
+        transport.write(sent)
+        transport.close()
+    return web.Response()  # nobody is there to receive it
+
+
+async def _drip(request: web.Request, head: bytes, drop: bytes) -> web.StreamResponse:
+    transport = request.transport
+    while transport is not None and not transport.is_closing():
+        transport.write(head)
+        head = drop
+        await asyncio.sleep(DRIP_SECONDS)
+    return web.Response()
+
+
+def _head(length: int) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n".encode()
