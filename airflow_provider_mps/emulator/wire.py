@@ -23,7 +23,7 @@ _BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 B
 
 def plain(answer: Answer | ApiError) -> web.Response:
     """The answer as MPS sends it: HTTP 200, also for an error."""
-    return web.json_response(response(answer))
+    return _json(json.dumps(response(answer)).encode())
 
 
 async def faulty(request: web.Request, fault: Fault, answer: Answer | ApiError) -> web.StreamResponse:
@@ -49,22 +49,21 @@ async def faulty(request: web.Request, fault: Fault, answer: Answer | ApiError) 
         case FaultKind.DRIP_HEADERS:
             return await _drip(request, b"HTTP/1.1 200 OK\r\nX-Drip: ", b"x")
         case FaultKind.NOT_JSON:
-            return web.Response(body=b'{"Response": {"RequestId": ', content_type="application/json")
+            return _json(b'{"Response": {"RequestId": ')
         case FaultKind.NOT_OBJECT:
-            return web.json_response(["Response"])
+            return _json(b'["Response"]')
         case FaultKind.WRONG_CONTENT_TYPE:
             return web.Response(body=whole, content_type="text/html")
         case FaultKind.GZIP:
-            headers = {"Content-Encoding": "gzip"}
-            return web.Response(body=gzip.compress(whole), content_type="application/json", headers=headers)
+            return _json(gzip.compress(whole), {"Content-Encoding": "gzip"})
         case FaultKind.HUGE:
-            return web.Response(body=whole + b" " * _HUGE_LENGTH, content_type="application/json")
+            return _json(whole + b" " * _HUGE_LENGTH)
         case FaultKind.REDIRECT:
             # The query changes what is signed: a client that follows is refused, but counted.
             return web.Response(
                 status=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": fault.message or "/?redirected"}
             )
-    return web.Response(body=whole, content_type="application/json")
+    return _json(whole)
 
 
 async def file(
@@ -108,6 +107,11 @@ def access_denied() -> web.Response:
         body=b"<?xml version='1.0' encoding='utf-8' ?><Error><Code>AccessDenied</Code></Error>",
         content_type="application/xml",
     )
+
+
+def _json(body: bytes, headers: dict[str, str] | None = None) -> web.Response:
+    # Without a charset, as MPS does: the SDK takes an error for a success where there is one.
+    return web.Response(body=body, content_type="application/json", headers=headers)
 
 
 def _cut(request: web.Request, sent: bytes) -> web.Response:

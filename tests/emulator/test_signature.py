@@ -1,0 +1,112 @@
+"""The emulator accepts what is signed right, and only that."""
+
+import json
+from typing import Any
+
+import pytest
+from tencentcloud.common.common_client import CommonClient
+from tencentcloud.common.credential import Credential
+from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
+from tencentcloud.common.profile.client_profile import ClientProfile
+from tencentcloud.common.profile.http_profile import HttpProfile
+
+
+def sdk_client(
+    emulator: Any, key: str = "emulator-key", token: str | None = None, **profile: Any
+) -> CommonClient:
+    http = HttpProfile(endpoint=f"127.0.0.1:{emulator.port}", protocol="http")
+    return CommonClient(
+        "mps",
+        "2019-06-12",
+        Credential("emulator-id", key, token),
+        "",
+        ClientProfile(httpProfile=http, **profile),
+    )
+
+
+def test_the_sdk_s_own_client_is_understood(mps):
+    client = sdk_client(mps.emulator, language="en-US", request_client="airflow-provider-mps")
+    task_id = client.call_json("CreateAigcAudioTask", {"Prompt": "Regen, 雨"})["Response"]["TaskId"]
+    assert client.call_json("DescribeAigcAudioTask", {"TaskId": task_id})["Response"]["Status"] == "DONE"
+    assert [task.params for task in mps.emulator.tasks] == [{"Prompt": "Regen, 雨"}]
+
+
+def test_the_sdk_s_own_client_with_a_wrong_key_or_token_is_refused(mps):
+    with pytest.raises(TencentCloudSDKException) as refused:
+        sdk_client(mps.emulator, key="another").call_json("CreateAigcAudioTask", {"Prompt": "rain"})
+    assert refused.value.code == "AuthFailure.SignatureFailure"
+    with pytest.raises(TencentCloudSDKException) as refused:
+        sdk_client(mps.emulator, token="stale").call_json("CreateAigcAudioTask", {"Prompt": "rain"})
+    assert refused.value.code == "AuthFailure.TokenFailure"
+    assert mps.emulator.tasks == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({}, "ok"),
+        ({"secret_key": "wrong"}, "AuthFailure.SignatureFailure"),
+        ({"secret_id": "nobody"}, "AuthFailure.SecretIdNotFound"),
+        ({"body": b'{"Prompt": "snow"}'}, "AuthFailure.SignatureFailure"),
+        ({"clock_off_by": -290}, "ok"),
+        ({"clock_off_by": -310}, "AuthFailure.SignatureExpire"),
+        ({"clock_off_by": 310}, "AuthFailure.SignatureExpire"),
+        ({"date": "2020-01-01"}, "AuthFailure.SignatureFailure"),
+        ({"X_TC_Token": "unasked"}, "AuthFailure.TokenFailure"),
+        ({"Authorization": "SKIP"}, "AuthFailure.InvalidAuthorization"),
+        ({"X_TC_Timestamp": "soon"}, "MissingParameter"),
+        ({"content_type": "text/plain"}, "AuthFailure.SignatureFailure"),
+        ({"host": "mps.example.com"}, "AuthFailure.SignatureFailure"),
+    ],
+)
+def test_each_part_of_the_signature_counts(mps, change, code):
+    assert mps.code("CreateAigcAudioTask", {"Prompt": "rain"}, **change) == code
+    assert len(mps.emulator.tasks) == (code == "ok")
+
+
+def test_host_and_content_type_must_be_signed(mps):
+    signed = mps.request("CreateAigcAudioTask", {"Prompt": "rain"}).headers["authorization"]
+    for fewer in ("content-type", "host", "host;content-type"):
+        weaker = signed.replace("content-type;host", fewer)
+        code = mps.code("CreateAigcAudioTask", {"Prompt": "rain"}, Authorization=weaker)
+        assert code == "AuthFailure.SignatureFailure"
+
+
+def test_a_temporary_credential_is_accepted_with_its_token(mps):
+    mps.emulator.accept_credential("temporary-id", "temporary-key", "temporary-token")
+    temporary = {"secret_id": "temporary-id", "secret_key": "temporary-key"}
+    assert mps.code("CreateAigcAudioTask", {"Prompt": "a"}, **temporary, X_TC_Token="temporary-token") == "ok"
+    assert mps.code("CreateAigcAudioTask", {"Prompt": "a"}, **temporary) == "AuthFailure.TokenFailure"
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"X_TC_Version": "2018-01-01"}, "NoSuchVersion"),
+        ({"X_TC_Action": "MakeCoffee"}, "InvalidAction"),
+        ({"X_TC_RequestClient": "airflow-provider-mps_1.0.0;x,y"}, "ok"),
+        ({"X_TC_RequestClient": "x" * 129}, "InvalidParameter"),
+        ({"X_TC_RequestClient": "<script>"}, "InvalidParameter"),
+        ({"X_TC_Language": "en-US"}, "ok"),
+        ({"X_TC_Language": "de-DE"}, "InvalidParameter"),
+    ],
+)
+def test_the_other_headers_are_checked(mps, headers, code):
+    assert mps.code("CreateAigcAudioTask", {"Prompt": "rain"}, **headers) == code
+
+
+def test_only_post_to_the_root_is_the_api(mps):
+    request = mps.request("CreateAigcAudioTask", {"Prompt": "rain"})
+    url = mps.emulator.url
+    assert mps.client.put(url + "/", headers=request.headers, content=request.content).status_code == 405
+    assert mps.client.post(url + "/v1", headers=request.headers, content=request.content).status_code == 404
+
+
+def test_what_is_recorded_of_a_request_lacks_its_signature(mps):
+    mps.create(Prompt="rain", ModelName="GL")
+    [recorded] = mps.emulator.requests
+    assert (recorded.action, recorded.answer) == ("CreateAigcAudioTask", "ok")
+    assert recorded.params == {"Prompt": "rain", "ModelName": "GL"}
+    assert recorded.headers["authorization"].endswith("Signature=...")
+    assert recorded.headers["x-tc-version"] == "2019-06-12"
+    assert json.dumps(recorded.headers)
