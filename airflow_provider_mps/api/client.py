@@ -1,0 +1,388 @@
+"""One signed call of the API, sync or async, and what to do when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Self, TypeVar
+
+import httpx
+import tenacity
+
+from airflow_provider_mps import __version__
+from airflow_provider_mps.api.auth import Credentials, CredentialSettings, TC3Auth
+from airflow_provider_mps.api.errors import (
+    AmbiguousCreateError,
+    ApiError,
+    CallError,
+    Failure,
+    InvalidConnectionError,
+    MissingTaskIdError,
+    Repeat,
+    TransportError,
+    UnreadableAnswerError,
+    classify,
+)
+from airflow_provider_mps.api.redaction import withheld, without_queries
+from airflow_provider_mps.api.requests import is_loopback
+
+API_VERSION = "2019-06-12"
+ANSWER_LIMIT = 10 * 1024 * 1024
+"""Bytes of an answer; the largest real ones, of DescribeTaskDetail, are some hundred kilobytes."""
+MAX_CONNECTIONS = 8
+"""httpx gets slower with the size of its pool: 0.8 ms of CPU a call with 4 connections, 2.1 ms with 16."""
+READ_PREFIXES = ("Describe", "List", "Get")
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """All that tells one account's calls from another's; equal settings may share a client.
+
+    :param host: the endpoint's host.
+    :param credential: where the keys come from.
+    :param port: the endpoint's port, or None for the scheme's own.
+    :param scheme: ``https``, or ``http`` to a loopback host.
+    :param region: sent as X-TC-Region where it is set.
+    :param proxy: the proxy's URL.
+    :param verify: whether TLS certificates are checked, or the path of a CA bundle to check them by.
+    :param timeout: seconds for one attempt of a call as a whole.
+    :param requests_per_second: the account's limit for each action.
+    """
+
+    host: str
+    credential: CredentialSettings
+    port: int | None = None
+    scheme: str = "https"
+    region: str = ""
+    proxy: str = field(default="", repr=False)
+    verify: bool | str = True
+    timeout: float = 30.0
+    requests_per_second: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.scheme not in ("http", "https"):
+            raise InvalidConnectionError(f"schema: {self.scheme!r} is neither https nor http")
+        if self.scheme == "http" and not is_loopback(self.host):
+            raise InvalidConnectionError(f"schema: plain http is for loopback hosts alone, not for {self.host}")
+        for name in ("timeout", "requests_per_second"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InvalidConnectionError(f"{name}: must be more than 0")
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}{f':{self.port}' if self.port else ''}/"
+
+
+@dataclass
+class Sending:
+    """What is known of a create under way: after ``sent``, only a refusal proves that it did not run."""
+
+    sent: bool = False
+    at: str = ""
+
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
+        """httpcore's "trace" extension: it tells each step of a request."""
+        if event.endswith("send_request_headers.started"):
+            self.sent = True
+            self.at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+
+
+@dataclass(frozen=True)
+class CreatedTask:
+    """What an accepted create answered, and the request as it was accepted."""
+
+    task_id: str
+    request_id: str
+
+
+class MpsClient:
+    """Signed calls to one endpoint with one credential.
+
+    Use it as a context manager, sync or async, so that its connections are closed. The sync methods run the
+    async ones on a private event loop: one code path, and deadlines that hold while a name is looked up or a
+    header drips in. They cannot be used inside a running event loop.
+
+    :param settings: endpoint, credential and transport.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.settings = settings
+        self._credentials = Credentials(settings.credential, settings.timeout)
+        self._http: httpx.AsyncClient | None = None
+        self._connecting = asyncio.Lock()
+        self._runner: asyncio.Runner | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._runner is not None:
+            self._runner.run(self.aclose())
+            self._runner.close()
+            self._runner = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._http is not None:
+            http, self._http = self._http, None
+            await http.aclose()
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine of this client to its end, on the client's own event loop."""
+        if self._runner is None:
+            self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        return self._runner.run(coroutine)
+
+    def call(self, action: str, params: dict[str, Any], within: float | None = None) -> dict[str, Any]:
+        """The sync twin of :meth:`acall`.
+
+        :param within: seconds for the call with all its repeats.
+        """
+        return self.run(self._call_within(action, params, within))
+
+    async def _call_within(self, action: str, params: dict[str, Any], within: float | None) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(within):
+                return await self.acall(action, params)
+        except TimeoutError:
+            raise self._no_answer(action, f"no answer within {within:g} s", None) from None
+
+    async def acall(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Call an action; the ``Response`` object.
+
+        Reads (Describe..., List..., Get...) are repeated when that may help, anything else only where it surely
+        did not run.
+
+        :raises CallError: the last failure, which says what it means.
+        """
+        is_read = action.startswith(READ_PREFIXES)
+        return await self._repeated(action, params, is_read, Sending())
+
+    def create(self, action: str, params: dict[str, Any]) -> CreatedTask:
+        """The sync twin of :meth:`acreate`. An exception that a signal raises counts too."""
+        sending = Sending()
+        with _in_doubt(action, params, sending):
+            return self.run(self._create(action, params, sending))
+
+    async def acreate(self, action: str, params: dict[str, Any]) -> CreatedTask:
+        """Create a task that is paid for. It is sent again only where it surely did not run.
+
+        :raises AmbiguousCreateError: it was sent, and a paid task may exist.
+        :raises CallError: it failed, and surely did not run.
+        """
+        sending = Sending()
+        with _in_doubt(action, params, sending):
+            return await self._create(action, params, sending)
+
+    async def _create(self, action: str, params: dict[str, Any], sending: Sending) -> CreatedTask:
+        response = await self._repeated(action, params, False, sending)
+        task_id = response.get("TaskId")
+        request_id = str(response.get("RequestId") or "")
+        if not isinstance(task_id, str) or not task_id.strip() or len(task_id) > 200:
+            raise MissingTaskIdError(
+                "was accepted without a TaskId",
+                failure=Failure.SERVER_TROUBLE,
+                action=action,
+                request_id=request_id,
+            )
+        return CreatedTask(task_id, request_id)
+
+    async def _repeated(self, action: str, params: dict[str, Any], is_read: bool, sending: Sending) -> dict[str, Any]:
+        """Attempts with full-jitter exponential backoff, as the failures' table allows."""
+        refused_as_stale = 0
+
+        def may_repeat(error: BaseException) -> bool:
+            nonlocal refused_as_stale
+            if not isinstance(error, CallError):
+                return False
+            rule = error.failure.value.read if is_read else error.failure.value.create
+            if rule is Repeat.ONCE:
+                refused_as_stale += 1
+                return refused_as_stale == 1
+            return rule is Repeat.BACK_OFF
+
+        async for attempt in tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(may_repeat),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=8),
+            stop=_enough,
+            reraise=True,
+        ):
+            with attempt:
+                return await self.attempt(action, params, sending)
+        raise AssertionError("tenacity ends with a result or an exception")
+
+    async def attempt(self, action: str, params: dict[str, Any], sending: Sending | None = None) -> dict[str, Any]:
+        """Call an action once, within ``timeout`` seconds as a whole; the ``Response`` object.
+
+        :param sending: is told when the request leaves this machine.
+        :raises CallError: it failed; ``failure`` says what that means.
+        """
+        if sending:
+            sending.sent = False
+        deadline = asyncio.get_running_loop().time() + self.settings.timeout
+        try:
+            with withheld():
+                await self._credentials.aresolve()
+                async with asyncio.timeout_at(deadline):
+                    status, body = await self._send(action, params, sending)
+            return _read_answer(action, status, body)
+        except CallError as error:
+            if sending and not error.failure.may_have_run:
+                sending.sent = False
+            if error.failure is Failure.STALE:
+                self._credentials.forget()
+            raise
+        except TimeoutError:
+            raise self._no_answer(action, f"no answer within {self.settings.timeout:g} s", sending) from None
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+            raise self._no_answer(action, f"{type(error).__name__}: {error}", sending) from None
+
+    def _no_answer(self, action: str, what: str, sending: Sending | None) -> TransportError:
+        failure = Failure.NEVER_SENT if sending and not sending.sent else Failure.SERVER_TROUBLE
+        return TransportError(f"{what} ({self.settings.host})", failure=failure, action=action)
+
+    async def _send(self, action: str, params: dict[str, Any], sending: Sending | None) -> tuple[int, bytes]:
+        http = self._http or await self._connect()
+        request = http.build_request(
+            "POST",
+            self.settings.url,
+            content=json.dumps(params).encode(),
+            headers=self._headers(action),
+            extensions={"trace": sending.trace} if sending else None,
+        )
+        response = await http.send(request, stream=True)
+        try:
+            encoding = response.headers.get("content-encoding", "identity")
+            if encoding != "identity":
+                raise UnreadableAnswerError(
+                    f"the answer is compressed ({encoding[:20]}), which was not asked for",
+                    failure=Failure.SERVER_TROUBLE,
+                    action=action,
+                )
+            body = bytearray()
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > ANSWER_LIMIT:
+                    raise UnreadableAnswerError(
+                        f"the answer is larger than {ANSWER_LIMIT // 1024**2} MiB",
+                        failure=Failure.SERVER_TROUBLE,
+                        action=action,
+                    )
+            return response.status_code, bytes(body)
+        finally:
+            await response.aclose()
+
+    def _headers(self, action: str) -> dict[str, str]:
+        headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+            "X-TC-Action": action,
+            "X-TC-Version": API_VERSION,
+            "X-TC-Language": "en-US",
+            "X-TC-RequestClient": f"airflow-provider-mps_{__version__}",
+        }
+        if self.settings.region:
+            headers["X-TC-Region"] = self.settings.region
+        return headers
+
+    async def _connect(self) -> httpx.AsyncClient:
+        async with self._connecting:
+            if self._http is None:
+                self._http = await self._make_http()
+            return self._http
+
+    async def _make_http(self) -> httpx.AsyncClient:
+        settings = self.settings
+        verify: ssl.SSLContext | bool = False
+        if settings.scheme == "https":
+            # 20 ms of CPU, most of what a client costs: outside of the loop's thread.
+            try:
+                verify = await asyncio.to_thread(_tls_context, settings.verify)
+            except OSError as error:
+                raise InvalidConnectionError(f"verify: no CA bundle at {settings.verify!r}: {error}") from None
+        try:
+            return httpx.AsyncClient(
+                auth=TC3Auth(self._credentials),
+                verify=verify,
+                proxy=settings.proxy or None,
+                trust_env=False,  # no .netrc, which would replace the Authorization
+                follow_redirects=False,
+                timeout=None,  # noqa: S113 - one deadline lies over the whole attempt instead
+                limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+            )
+        except (ValueError, ImportError, httpx.InvalidURL):
+            raise InvalidConnectionError("proxy: is no URL of an http or https proxy") from None
+
+
+@lru_cache(maxsize=8)
+def _tls_context(verify: bool | str) -> ssl.SSLContext:
+    if isinstance(verify, str):
+        return ssl.create_default_context(cafile=verify)
+    return httpx.create_ssl_context(verify=verify, trust_env=False)
+
+
+def _enough(state: tenacity.RetryCallState) -> bool:
+    """Whether to stop repeating. What is throttled may wait for minutes: hundreds of workers may be before it."""
+    error = state.outcome.exception() if state.outcome else None
+    throttled = isinstance(error, CallError) and error.failure is Failure.THROTTLED
+    tries, seconds = (100, 300.0) if throttled else (6, 60.0)
+    return state.attempt_number >= tries or (state.seconds_since_start or 0.0) >= seconds
+
+
+def _read_answer(action: str, status: int, body: bytes) -> dict[str, Any]:
+    """The ``Response`` object of an answer, whatever its Content-Type says."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    response = answer.get("Response") if isinstance(answer, dict) else None
+    error = response.get("Error") if isinstance(response, dict) else None
+    if isinstance(response, dict) and isinstance(error, dict) and isinstance(error.get("Code"), str):
+        code = error["Code"]
+        raise ApiError(
+            f"{code}: {without_queries(error.get('Message'))}",
+            failure=classify(code),
+            action=action,
+            code=code,
+            request_id=str(response.get("RequestId") or ""),
+        )
+    if not isinstance(response, dict) or error is not None or status >= 300:
+        raise UnreadableAnswerError(
+            f"HTTP {status}, and the answer is no JSON object with Response",
+            failure=Failure.SERVER_TROUBLE,
+            action=action,
+        )
+    return response
+
+
+@contextmanager
+def _in_doubt(action: str, params: dict[str, Any], sending: Sending) -> Iterator[None]:
+    """Turn what went wrong into AmbiguousCreateError, unless the create surely did not run."""
+    try:
+        yield
+    except BaseException as error:
+        known = isinstance(error, CallError)
+        if error.failure.may_have_run if isinstance(error, CallError) else sending.sent:
+            raise AmbiguousCreateError(
+                action,
+                params,
+                sending.at,
+                str(error) if known else f"{type(error).__name__} came while the answer was awaited",
+                error.request_id if isinstance(error, CallError) else "",
+            ) from error
+        raise

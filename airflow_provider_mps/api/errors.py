@@ -1,0 +1,197 @@
+"""What can go wrong with MPS, each kind saying whether the call may have run and may be sent again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from airflow_provider_mps.api.redaction import without_queries
+
+
+class Repeat(Enum):
+    """How often the same call may be sent again after a failure."""
+
+    NEVER = "never"
+    ONCE = "once"
+    BACK_OFF = "backing off"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a kind of failure means for the user's money and for a repeat of the call."""
+
+    meaning: str
+    may_have_run: bool
+    read: Repeat
+    create: Repeat
+
+
+class Failure(Enum):
+    """The kinds of failure; the one table that clients, hooks, operators, sensors and triggers ask.
+
+    Source: the error code pages of the MPS API reference, read for what they say about the call having run.
+    """
+
+    THROTTLED = Rule("MPS refused the call before it ran; nothing is billed", False, Repeat.BACK_OFF, Repeat.BACK_OFF)
+    NEVER_SENT = Rule("the call never left this machine; nothing is billed", False, Repeat.BACK_OFF, Repeat.BACK_OFF)
+    STALE = Rule("MPS refused the signature's time or token; nothing is billed", False, Repeat.ONCE, Repeat.ONCE)
+    SERVER_TROUBLE = Rule("the call was sent and may have run", True, Repeat.BACK_OFF, Repeat.NEVER)
+    UNKNOWN = Rule("the service does not say whether the call ran", True, Repeat.BACK_OFF, Repeat.NEVER)
+    NOT_FOUND = Rule("MPS does not know the task", False, Repeat.NEVER, Repeat.NEVER)
+    FINAL = Rule(
+        "MPS refused the call; nothing is billed, and a repeat would end alike",
+        False,
+        Repeat.NEVER,
+        Repeat.NEVER,
+    )
+
+    @property
+    def may_have_run(self) -> bool:
+        return self.value.may_have_run
+
+    @property
+    def retry_helps(self) -> bool:
+        """Whether the same question, asked later, may get an answer."""
+        return self.value.read is not Repeat.NEVER
+
+
+# A code stands for its sub-codes too ("AuthFailure" for "AuthFailure.SecretIdNotFound"); the longest match wins.
+_FAILURES = {
+    "RequestLimitExceeded": Failure.THROTTLED,
+    "LimitExceeded.CreateTask": Failure.THROTTLED,
+    "AuthFailure.SignatureExpire": Failure.STALE,
+    "AuthFailure.TokenFailure": Failure.STALE,
+    "InternalError": Failure.SERVER_TROUBLE,
+    "ServiceUnavailable": Failure.SERVER_TROUBLE,
+    "ResourceInsufficient": Failure.SERVER_TROUBLE,
+    "ResourceUnavailable": Failure.SERVER_TROUBLE,
+    "FailedOperation.NetWorkError": Failure.SERVER_TROUBLE,
+    "FailedOperation.UserArrears": Failure.FINAL,
+    "AuthFailure": Failure.FINAL,
+    "UnauthorizedOperation": Failure.FINAL,
+    "InvalidParameter": Failure.FINAL,
+    "InvalidParameterValue": Failure.FINAL,
+    "MissingParameter": Failure.FINAL,
+    "UnknownParameter": Failure.FINAL,
+    "UnsupportedOperation": Failure.FINAL,
+    "InvalidAction": Failure.FINAL,
+    "NoSuchVersion": Failure.FINAL,
+    "LimitExceeded": Failure.FINAL,
+    "IpNotInWhitelist": Failure.FINAL,
+    "ResourceNotFound": Failure.NOT_FOUND,
+    "InvalidParameterValue.TaskId": Failure.NOT_FOUND,
+}
+
+
+def classify(code: str) -> Failure:
+    """The kind of failure that an error code of the API stands for; unknown codes are in doubt."""
+    while code:
+        if code in _FAILURES:
+            return _FAILURES[code]
+        code = code.rpartition(".")[0]
+    return Failure.UNKNOWN
+
+
+class MpsError(Exception):
+    """Base of all errors of this package. ``retry_helps`` says whether running the task again may help."""
+
+    retry_helps = False
+
+
+class InvalidArgumentError(MpsError, ValueError):
+    """Raise when an argument cannot be sent; the message names it. Nothing was sent."""
+
+    def __init__(self, argument: str, problem: str) -> None:
+        super().__init__(f"{argument}: {problem} (nothing was sent to MPS)")
+        self.argument = argument
+
+
+class InvalidConnectionError(MpsError, ValueError):
+    """Raise when the connection's settings cannot be used; the message names the field. Nothing was sent."""
+
+
+class CallError(MpsError):
+    """Raise when a call of the API failed. ``failure`` says what that means.
+
+    :param message: what happened, in plain words.
+    :param failure: the kind of failure.
+    :param action: the API's action, such as ``CreateAigcAudioTask``.
+    :param code: the API's error code, if it answered with one.
+    :param request_id: the RequestId, if the service gave one.
+    """
+
+    def __init__(self, message: str, *, failure: Failure, action: str, code: str = "", request_id: str = "") -> None:
+        told = f"{action}: {message}"
+        if request_id:
+            told += f" (RequestId {request_id})"
+        super().__init__(f"{told}: {failure.value.meaning}")
+        self.failure = failure
+        self.action = action
+        self.code = code
+        self.request_id = request_id
+
+    @property
+    def retry_helps(self) -> bool:  # type: ignore[override]
+        return self.failure.retry_helps
+
+
+class ApiError(CallError):
+    """Raise when MPS answered with an error code."""
+
+
+class TransportError(CallError):
+    """Raise when no answer came: not connected, cut off, timed out."""
+
+
+class UnreadableAnswerError(CallError):
+    """Raise when the answer is no JSON object with ``Response``, is compressed, or is too large."""
+
+
+class MissingTaskIdError(CallError):
+    """Raise when MPS accepted a create and gave no TaskId."""
+
+
+class CredentialError(CallError):
+    """Raise when the credential's source gave none; the message names the source. Nothing was sent."""
+
+
+class AmbiguousCreateError(MpsError):
+    """Raise when a create was sent and nobody can say whether it ran: a paid task may exist.
+
+    :param action: the API's action.
+    :param params: the request as it was sent (it holds no secret).
+    :param sent_at: when, as a POSIX time.
+    :param cause: what went wrong, in a sentence.
+    :param request_id: the RequestId, if the service gave one.
+    """
+
+    def __init__(self, action: str, params: dict[str, Any], sent_at: str, cause: str, request_id: str = "") -> None:
+        super().__init__(
+            f"{action} was sent at {sent_at} and it is not known whether it ran: {cause}. "
+            "A paid task may exist, so it is not sent again. "
+            f"RequestId: {request_id or 'none was received'}. Sent: {without_queries(json.dumps(params))}. "
+            "Look at the MPS console's usage statistics for that minute, or ask Tencent Cloud support with the "
+            "RequestId; then clear the Airflow task to create anew, or set retry_ambiguous_create=True."
+        )
+        self.action = action
+        self.params = params
+        self.sent_at = sent_at
+        self.request_id = request_id
+
+
+class TaskFailedError(MpsError):
+    """Raise when a task ended in failure at MPS; the message is the service's own."""
+
+    retry_helps = True
+
+
+class NoResultError(MpsError):
+    """Raise when a task is DONE and MPS gives no URL for it."""
+
+
+class WaitTimeoutError(MpsError, TimeoutError):
+    """Raise when a deadline passed while the task goes on at MPS; a retry goes on waiting for it."""
+
+    retry_helps = True

@@ -1,0 +1,342 @@
+"""Many waits on one account: one poller for each account and event loop, paced under the account's limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+import itertools
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from airflow_provider_mps.api.client import MAX_CONNECTIONS, ClientSettings, MpsClient
+from airflow_provider_mps.api.errors import CallError, Failure, WaitTimeoutError
+from airflow_provider_mps.api.tasks import NOT_FOUND_GRACE_SECONDS, TaskFamily, TaskStatus
+
+log = logging.getLogger(__name__)
+
+FIRST_QUESTION_SECONDS = 1.0
+"""No task is done at once: the first question comes this long after the wait began, or one interval if that is less."""
+BACKOFF_LIMIT_SECONDS = 60.0
+REPORT_SECONDS = 60.0
+
+OnChange = Callable[[TaskStatus, float], None]
+
+
+class Tolerance:
+    """Says when the failures of one wait are too many to go on.
+
+    :param max_failures: failures in a row that end the wait, if they also last ``at_least_seconds``.
+    """
+
+    at_least_seconds = 300.0
+
+    def __init__(self, max_failures: int) -> None:
+        self._max_failures = max_failures
+        self._began = time.monotonic()
+        self._first_failure = 0.0
+        self.in_a_row = 0
+
+    def answered(self) -> None:
+        self.in_a_row = 0
+
+    def failed(self, error: CallError) -> None:
+        """Take note of a failed question.
+
+        :raises CallError: the error itself, when the wait is to end with it.
+        """
+        now = time.monotonic()
+        if error.failure is Failure.NOT_FOUND and now - self._began < NOT_FOUND_GRACE_SECONDS:
+            return
+        if not error.retry_helps or (error.failure is Failure.STALE and self.in_a_row):
+            raise error
+        if not self.in_a_row:
+            self._first_failure = now
+        self.in_a_row += 1
+        if self.in_a_row >= self._max_failures and now - self._first_failure >= self.at_least_seconds:
+            raise error
+
+
+class Pace:
+    """When the next call may leave: evenly, under the limit, slower when throttled, faster again when quiet.
+
+    Several processes share an account without knowing of each other. Each cuts its own rate by a share when it is
+    throttled and lets it grow back by a fixed amount a second, which makes them settle near equal rates.
+
+    :param requests_per_second: the account's limit.
+    """
+
+    SHARE = 0.97
+    """At exactly the limit, the jitter of the network alone gets calls throttled."""
+    CUT = 0.8
+    GROWTH = 0.004
+    """Of the limit, a second."""
+    CATCH_UP_SECONDS = 0.005
+    """How much of a late call's lateness the next one may make good; more would bunch them."""
+
+    def __init__(self, requests_per_second: float) -> None:
+        self._ceiling = self.SHARE * requests_per_second
+        self._growth = self.GROWTH * requests_per_second
+        self.rate = self._ceiling
+        self.next_call = 0.0
+        self._grown_at = 0.0
+        self._cut_at = 0.0
+
+    def leaves(self, now: float) -> None:
+        """A call leaves at ``now`` (seconds on the loop's clock)."""
+        self.rate = min(self._ceiling, self.rate + self._growth * (now - self._grown_at))
+        self._grown_at = now
+        step = 1 / self.rate
+        self.next_call = max(self.next_call + step, now + step - self.CATCH_UP_SECONDS)
+
+    def throttled(self, left_at: float, now: float) -> None:
+        """A call that left at ``left_at`` was throttled. Those of one burst count once."""
+        if left_at > self._cut_at:
+            self.rate = max(self.rate * self.CUT, self._ceiling / 100)
+            self._cut_at = self._grown_at = now
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a poller did since its last report.
+
+    :param waiting: tasks that are waited for now.
+    :param polls: questions asked.
+    :param throttled: how many of them were throttled.
+    :param rate: calls a second that the poller allows itself now.
+    """
+
+    waiting: int
+    polls: int
+    throttled: int
+    rate: float
+
+
+class _Waiter:
+    """One task that somebody waits for."""
+
+    __slots__ = (
+        "context",
+        "family",
+        "future",
+        "interval",
+        "on_change",
+        "started",
+        "state",
+        "task_id",
+        "tolerance",
+    )
+
+    def __init__(
+        self,
+        family: TaskFamily,
+        task_id: str,
+        interval: float,
+        max_failures: int,
+        on_change: OnChange | None,
+    ) -> None:
+        self.family = family
+        self.task_id = task_id
+        self.interval = interval
+        self.tolerance = Tolerance(max_failures)
+        self.on_change = on_change
+        loop = asyncio.get_running_loop()
+        self.started = loop.time()
+        self.future: asyncio.Future[TaskStatus] = loop.create_future()
+        self.state = ""
+        self.context = contextvars.copy_context()  # so that a change of state is logged where it is waited for
+
+    def tell(self, status: TaskStatus, now: float) -> None:
+        self.tolerance.answered()
+        if status.word != self.state:
+            self.state = status.word
+            if self.on_change:
+                self.context.run(self.on_change, status, now - self.started)
+        if status.state.ended:
+            self.future.set_result(status)
+
+    def expire(self) -> None:
+        if not self.future.done():
+            waited = asyncio.get_running_loop().time() - self.started
+            self.future.set_exception(WaitTimeoutError(self.family.goes_on(self.task_id, waited)))
+
+
+class Poller:
+    """Asks for the tasks of one account, one after the other, for as long as somebody waits.
+
+    :param settings: the account and how to reach it.
+    :param on_report: is told once a minute, and at the end, what was done.
+    """
+
+    def __init__(self, settings: ClientSettings, on_report: Callable[[Report], None] | None = None) -> None:
+        self._client = MpsClient(settings)
+        self._on_report = on_report
+        self._pace = Pace(settings.requests_per_second)
+        self._queue: list[tuple[float, int, _Waiter]] = []
+        self._order = itertools.count()
+        self._waiters: set[_Waiter] = set()
+        self._gone_from_queue = 0
+        self._asking: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._polls = self._throttled = 0
+        self._host = settings.host
+        self.ended = False
+        # An empty context: this task outlives the wait that began it, and its log lines belong to none.
+        self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+
+    async def wait(
+        self,
+        family: TaskFamily,
+        task_id: str,
+        *,
+        poll_interval: float,
+        deadline: float | None = None,
+        max_failures: int = 10,
+        on_change: OnChange | None = None,
+    ) -> TaskStatus:
+        """Wait until a task has ended, well or not.
+
+        :param poll_interval: seconds between two questions, while the account's limit allows that.
+        :param deadline: POSIX time after which to give up.
+        :param max_failures: failed questions in a row, over at least five minutes, that end the wait.
+        :param on_change: is told each new state, with the seconds since the wait began.
+        :raises WaitTimeoutError: the deadline passed; the task goes on.
+        :raises CallError: the questions failed for good.
+        """
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(family, task_id, poll_interval, max_failures, on_change)
+        timer = None
+        if deadline is not None:
+            timer = loop.call_later(max(0.0, deadline - time.time()), waiter.expire)
+        self._waiters.add(waiter)
+        self._enqueue(waiter, waiter.started + min(FIRST_QUESTION_SECONDS, poll_interval))
+        try:
+            return await waiter.future
+        finally:
+            if timer:
+                timer.cancel()
+            self._leave(waiter)
+
+    def _enqueue(self, waiter: _Waiter, due: float) -> None:
+        heapq.heappush(self._queue, (due, next(self._order), waiter))
+        if self._queue[0][2] is waiter:
+            self._wake.set()
+
+    def _leave(self, waiter: _Waiter) -> None:
+        waiter.future.cancel()
+        self._waiters.discard(waiter)
+        self._gone_from_queue += 1
+        if self._gone_from_queue > len(self._queue) // 2:
+            self._queue = [entry for entry in self._queue if not entry[2].future.done()]
+            heapq.heapify(self._queue)
+            self._gone_from_queue = 0
+        if not self._waiters:
+            self._wake.set()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        report_at = loop.time() + REPORT_SECONDS
+        try:
+            while self._waiters:
+                now = loop.time()
+                if now >= report_at:
+                    self._report()
+                    report_at = now + REPORT_SECONDS
+                if self._may_ask(now):
+                    _, _, waiter = heapq.heappop(self._queue)
+                    if not waiter.future.done():
+                        self._pace.leaves(now)
+                        task = loop.create_task(self._ask(waiter, now))
+                        self._asking.add(task)
+                        task.add_done_callback(self._asked)
+                else:
+                    await self._pause(report_at)
+        finally:
+            self.ended = True
+            for task in self._asking:
+                task.cancel()
+            for waiter in self._waiters:
+                if not waiter.future.done():
+                    waiter.future.set_exception(RuntimeError("the poller ended before the task did"))
+            self._report()
+            await self._client.aclose()
+
+    def _may_ask(self, now: float) -> bool:
+        return bool(
+            self._queue
+            and len(self._asking) < MAX_CONNECTIONS
+            and self._queue[0][0] <= now
+            and self._pace.next_call <= now
+        )
+
+    async def _pause(self, until: float) -> None:
+        """Sleep until the next call may leave, or something changes."""
+        if self._queue and len(self._asking) < MAX_CONNECTIONS:
+            until = min(until, max(self._queue[0][0], self._pace.next_call))
+        timer = asyncio.get_running_loop().call_at(until, self._wake.set)
+        await self._wake.wait()
+        timer.cancel()
+        self._wake.clear()
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        if len(self._asking) == MAX_CONNECTIONS:
+            self._wake.set()
+        self._asking.discard(task)
+
+    async def _ask(self, waiter: _Waiter, left_at: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._polls += 1
+        pause = waiter.interval
+        try:
+            try:
+                response = await self._client.attempt(waiter.family.describe, {"TaskId": waiter.task_id})
+            except CallError as error:
+                if error.failure is Failure.THROTTLED:
+                    self._throttled += 1
+                    self._pace.throttled(left_at, loop.time())
+                waiter.tolerance.failed(error)
+                doubled = waiter.interval * 2 ** min(waiter.tolerance.in_a_row, 10)
+                pause = random.uniform(0, min(doubled, max(BACKOFF_LIMIT_SECONDS, waiter.interval)))  # noqa: S311
+            else:
+                if not waiter.future.done():
+                    waiter.tell(waiter.family.status(waiter.task_id, response), loop.time())
+        except Exception as error:
+            if not waiter.future.done():
+                waiter.future.set_exception(error)
+        if not waiter.future.done():
+            self._enqueue(waiter, loop.time() + pause)
+
+    def _report(self) -> None:
+        report = Report(len(self._waiters), self._polls, self._throttled, self._pace.rate)
+        self._polls = self._throttled = 0
+        if report.polls and report.waiting:
+            log.info(
+                "%s: %d tasks waited for, %d questions since the last line (%d throttled), at most %.1f a second",
+                self._host,
+                report.waiting,
+                report.polls,
+                report.throttled,
+                report.rate,
+            )
+        if self._on_report:
+            self._on_report(report)
+
+
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[ClientSettings, Poller]]
+_pollers = WeakKeyDictionary()
+
+
+def poller(settings: ClientSettings, on_report: Callable[[Report], None] | None = None) -> Poller:
+    """The poller of this event loop for an account; a new one where there is none or it has ended.
+
+    It ends with its last wait, so call :meth:`Poller.wait` at once.
+    """
+    of_loop = _pollers.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+    found = of_loop.get(settings)
+    if found is None or found.ended:
+        found = of_loop[settings] = Poller(settings, on_report)
+    return found

@@ -1,0 +1,326 @@
+"""MpsHook: from an Airflow connection to calls of MPS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
+
+from airflow_provider_mps.api.errors import (
+    ApiError,
+    InvalidConnectionError,
+    MpsError,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_mps.api.client import ClientSettings, CreatedTask, MpsClient
+    from airflow_provider_mps.api.polling import OnChange, Report
+    from airflow_provider_mps.api.requests import RequestShape
+    from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus
+
+_HOSTS = {
+    "intl": ("mps.intl.tencentcloudapi.com", "sts.intl.tencentcloudapi.com"),
+    "cn": ("mps.tencentcloudapi.com", "sts.tencentcloudapi.com"),
+}
+# Codes that tell of the keys or the account rather than of the question asked: test_connection() says no to these.
+_REFUSALS = ("AuthFailure", "UnauthorizedOperation", "IpNotInWhitelist", "InvalidAction", "NoSuchVersion")
+
+
+class MpsHook(BaseHook):
+    """Calls Tencent Cloud MPS with the credential and the transport of an Airflow connection.
+
+    :param mps_conn_id: the id of a connection of type ``tencent_mps``.
+    """
+
+    conn_name_attr = "mps_conn_id"
+    default_conn_name = "tencent_mps_default"
+    conn_type = "tencent_mps"
+    hook_name = "Tencent Cloud MPS"
+
+    def __init__(self, mps_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mps_conn_id = mps_conn_id
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """The form's fields for Airflow before 3.2; later ones read them from the provider's info."""
+        from airflow_provider_mps.get_provider_info import get_connection_form_widgets
+
+        return get_connection_form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """The form's labels for Airflow before 3.2."""
+        from airflow_provider_mps.get_provider_info import HIDDEN_FIELDS, PLACEHOLDERS, RELABELING
+
+        return {"hidden_fields": HIDDEN_FIELDS, "relabeling": RELABELING, "placeholders": PLACEHOLDERS}
+
+    @cached_property
+    def settings(self) -> ClientSettings:
+        """What the connection says, checked.
+
+        :raises InvalidConnectionError: names the field that cannot be used.
+        """
+        connection = self.get_connection(self.mps_conn_id)
+        return settings_of(self.mps_conn_id, connection, connection.extra_dejson)
+
+    async def aload(self) -> None:
+        """Read the connection without blocking the event loop; :attr:`settings` is there afterwards."""
+        if "settings" not in self.__dict__:
+            from airflow.providers.common.compat.connection import (
+                get_async_connection,
+                get_async_extra_dejson,
+            )
+
+            connection = await get_async_connection(self.mps_conn_id)
+            extra = await get_async_extra_dejson(connection)
+            self.__dict__["settings"] = settings_of(self.mps_conn_id, connection, extra)
+
+    def client(self) -> MpsClient:
+        """A client for this connection, to be closed by a ``with`` statement."""
+        from airflow_provider_mps.api.client import MpsClient
+
+        return MpsClient(self.settings)
+
+    def get_conn(self) -> Any:
+        """The SDK's own typed client, for actions that this package does not wrap.
+
+        It has the SDK's own transport: no repeats, and no promise against paying twice.
+        """
+        from tencentcloud.common.profile.client_profile import ClientProfile
+        from tencentcloud.common.profile.http_profile import HttpProfile
+        from tencentcloud.mps.v20190612.mps_client import MpsClient as SdkClient
+
+        from airflow_provider_mps.api.auth import sdk_credential
+
+        settings = self.settings
+        http = HttpProfile(
+            protocol=settings.scheme,
+            endpoint=f"{settings.host}:{settings.port}" if settings.port else settings.host,
+            reqTimeout=int(settings.timeout) or 1,
+            proxy=settings.proxy or None,
+            certification=None if settings.verify is True else settings.verify,
+        )
+        profile = ClientProfile(httpProfile=http, language="en-US")
+        return SdkClient(sdk_credential(settings.credential), settings.region, profile)
+
+    def call(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Call any action of the API; the ``Response`` object. Names are as the API writes them.
+
+        Reads (Describe..., List..., Get...) are repeated when that may help, anything else only where it surely
+        did not run.
+
+        :raises CallError: the call failed; ``failure`` says whether it may have run.
+        """
+        with self.client() as client:
+            return client.call(action, params)
+
+    async def acall(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
+        """The async twin of :meth:`call`."""
+        from airflow_provider_mps.api.client import MpsClient
+
+        await self.aload()
+        async with MpsClient(self.settings) as client:
+            return await client.acall(action, params)
+
+    def create_aigc_audio_task(self, **fields: Any) -> str:
+        """Ask for AI-generated audio; the TaskId. Every accepted call is billed.
+
+        :param fields: the arguments of ``CreateAigcAudioTaskOperator`` that describe the request.
+        :raises InvalidArgumentError: an argument cannot be sent; nothing was.
+        :raises AmbiguousCreateError: it was sent, and a paid task may exist.
+        """
+        from airflow_provider_mps.api.requests import AUDIO_REQUEST
+
+        return self.create(AUDIO_REQUEST, AUDIO_REQUEST.build(fields)).task_id
+
+    def describe_aigc_audio_task(self, mps_task_id: str) -> TaskStatus:
+        """The status of an AIGC audio task."""
+        from airflow_provider_mps.api.tasks import AIGC_AUDIO
+
+        return self.describe(AIGC_AUDIO, mps_task_id)
+
+    def create(self, shape: RequestShape, params: dict[str, Any]) -> CreatedTask:
+        """Create a task from a request that was built by its shape."""
+        with self.client() as client:
+            try:
+                created = client.create(shape.action, params)
+            except ApiError as error:
+                other = shape.other_spelling(params) if error.code.startswith("UnknownParameter") else None
+                if other is None:
+                    raise
+                created = client.create(shape.action, other)
+        _stats().incr("mps.submitted", tags={"action": shape.action})
+        return created
+
+    def describe(self, family: TaskFamily, mps_task_id: str, within: float | None = None) -> TaskStatus:
+        """The status of a task of any family.
+
+        :param within: seconds for the question with all its repeats.
+        :raises CallError: there was no answer, or it was no.
+        """
+        with self.client() as client:
+            response = client.call(family.describe, {"TaskId": mps_task_id}, within)
+        return family.status(mps_task_id, response)
+
+    def wait(
+        self,
+        family: TaskFamily,
+        mps_task_id: str,
+        *,
+        poll_interval: float,
+        deadline: float | None,
+        max_poll_failures: int,
+        on_change: OnChange,
+    ) -> TaskStatus:
+        """Wait here, in this thread, until a task has ended. See :meth:`api.polling.Poller.wait`."""
+        import asyncio
+
+        return asyncio.run(
+            self.await_task(
+                family,
+                mps_task_id,
+                poll_interval=poll_interval,
+                deadline=deadline,
+                max_poll_failures=max_poll_failures,
+                on_change=on_change,
+            )
+        )
+
+    async def await_task(
+        self,
+        family: TaskFamily,
+        mps_task_id: str,
+        *,
+        poll_interval: float,
+        deadline: float | None,
+        max_poll_failures: int,
+        on_change: OnChange,
+    ) -> TaskStatus:
+        """Wait until a task has ended, sharing this event loop's poller with all others of the same account."""
+        from airflow_provider_mps.api.polling import poller
+
+        await self.aload()
+        return await poller(self.settings, _report_to_stats).wait(
+            family,
+            mps_task_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            max_failures=max_poll_failures,
+            on_change=on_change,
+        )
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask for the state of a task that does not exist; what the service's answer says of the connection."""
+        question = "DescribeAigcAudioTask"
+        try:
+            with self.client() as client:
+                client.run(client.attempt(question, {"TaskId": "airflow-test-connection"}))
+        except ApiError as error:
+            if error.code.startswith(_REFUSALS):
+                return False, f"{self.settings.host} answered, and refused: {error}"
+            return (
+                True,
+                f"{self.settings.host} accepted the keys (it answered {error.code} to a made-up TaskId).",
+            )
+        except Exception as error:
+            return False, str(error)
+        return True, f"{self.settings.host} accepted the keys."
+
+
+def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> ClientSettings:
+    """A connection's fields as the client's settings.
+
+    :raises InvalidConnectionError: names the field that cannot be used.
+    """
+    from airflow_provider_mps.api.auth import CredentialKind, CredentialSettings
+    from airflow_provider_mps.api.client import ClientSettings
+
+    def text(name: str) -> str:
+        return str(extra.get(name) or "").strip()
+
+    def number(name: str, default: float) -> float:
+        try:
+            return float(extra.get(name) or default)
+        except (TypeError, ValueError):
+            raise InvalidConnectionError(f"{name}: is no number") from None
+
+    def choice(name: str, of: Mapping[str, Any], default: str) -> str:
+        value = text(name) or default
+        if value not in of:
+            raise InvalidConnectionError(f"{name}: {value!r} is none of {', '.join(of)}")
+        return value
+
+    try:
+        host, sts_host = _HOSTS[choice("site", _HOSTS, "intl")]
+        host = (connection.host or host).strip()
+        if "/" in host or "@" in host:
+            raise InvalidConnectionError("host: give the host alone, without a scheme or a path")
+        kinds = {kind.value: kind for kind in CredentialKind}
+        verify = text("verify") or "true"
+        if extra.get("verify") is False or verify.lower() == "false":
+            verified: bool | str = False
+        else:
+            verified = True if verify.lower() == "true" else verify
+        return ClientSettings(
+            host=host,
+            port=connection.port,
+            scheme=connection.schema or "https",
+            region=text("region"),
+            proxy=text("proxy"),
+            verify=verified,
+            timeout=number("timeout", 30.0),
+            requests_per_second=number("requests_per_second", 20.0),
+            credential=CredentialSettings(
+                kind=kinds[choice("credential", kinds, "static")],
+                secret_id=connection.login or "",
+                secret_key=connection.password or "",
+                token=text("token"),
+                role_arn=text("role_arn"),
+                role_session_name=text("role_session_name"),
+                cvm_role_name=text("cvm_role_name"),
+                sts_endpoint=text("sts_endpoint") or sts_host,
+            ),
+        )
+    except InvalidConnectionError as error:
+        raise InvalidConnectionError(f"Connection {conn_id}, {error}") from None
+
+
+@contextmanager
+def airflow_errors(retryable: type[AirflowException] | None = AirflowException) -> Iterator[None]:
+    """Raise this package's errors as Airflow's too: one that no retry can mend makes the task fail at once.
+
+    The error raised is both, the class that says what happened and AirflowFailException or ``retryable``.
+    """
+    try:
+        yield
+    except MpsError as error:
+        base = retryable if error.retry_helps else AirflowFailException
+        if base is None or isinstance(error, base):
+            raise
+        both = _both(type(error), base)
+        raised = both.__new__(both)
+        raised.__dict__.update(error.__dict__)
+        raised.args = error.args
+        raise raised from error.__cause__
+
+
+def _both(error: type[MpsError], base: type[AirflowException]) -> type[MpsError]:
+    return type(error.__name__, (error, base), {"__module__": error.__module__, "__doc__": error.__doc__})
+
+
+def _stats() -> Any:
+    from airflow.providers.common.compat.sdk import Stats
+
+    return Stats
+
+
+def _report_to_stats(report: Report) -> None:
+    stats = _stats()
+    stats.incr("mps.polls", report.polls)
+    stats.incr("mps.throttled", report.throttled)
+    stats.gauge("mps.waiting", report.waiting)
+    stats.gauge("mps.rate", report.rate)

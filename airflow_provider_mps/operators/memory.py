@@ -1,0 +1,85 @@
+"""What a task instance remembers of the MPS task that it pays for, over retries and lost workers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+KEY = "mps_task"
+RETENTION = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """One entry of the task state store.
+
+    :param digest: of the request that it was created for, or was about to be.
+    :param at: POSIX time of the entry.
+    :param task_id: the TaskId; empty from just before the create is sent until its answer is known.
+    """
+
+    digest: str
+    at: float
+    task_id: str = ""
+
+
+class Memory:
+    """The task state store of Airflow 3.3 and later, as far as this package uses it.
+
+    It is kept by Airflow over retries, over a SIGKILL of the worker, and over a clear by the user. An entry is
+    written before the create is sent, too: a worker that is killed while the answer is on its way leaves it, and the
+    next try knows that a paid task may exist.
+
+    :param store: ``context["task_state_store"]``, or None where there is none or it is not wanted.
+    :param digest: of the request that this try is about.
+    :param log: the task's log.
+    """
+
+    def __init__(self, store: Any, digest: str, log: Any) -> None:
+        self._store = store
+        self._digest = digest
+        self._log = log
+
+    def recall(self) -> Remembered | None:
+        """What an earlier try left for the same request. What cannot be read raises, and nothing is created."""
+        stored = self._store.get(KEY) if self._store is not None else None
+        if not isinstance(stored, dict):
+            return None
+        entry = Remembered(
+            digest=str(stored.get("digest") or ""),
+            at=float(stored.get("at") or 0.0),
+            task_id=str(stored.get("task_id") or ""),
+        )
+        if entry.digest == self._digest:
+            return entry
+        self._log.warning(
+            "%s belongs to another request of an earlier try (the arguments have changed since): not waited for.",
+            f"Task {entry.task_id}" if entry.task_id else "A task that may exist",
+        )
+        return None
+
+    def about_to_create(self) -> None:
+        """Remember that a create is being sent. What cannot be written raises, and nothing is sent."""
+        self._write("")
+
+    def created(self, task_id: str) -> None:
+        """Remember a task that exists. It exists whether or not this can be written."""
+        try:
+            self._write(task_id)
+        except Exception:
+            self._log.exception("Task %s could not be remembered; it is waited for all the same.", task_id)
+
+    def forget(self) -> None:
+        """Leave nothing for a later try, so that it creates anew."""
+        if self._store is None:
+            return
+        try:
+            self._store.delete(KEY)
+        except Exception:
+            self._log.exception("The task state store could not be cleared; a later clear may find the old task.")
+
+    def _write(self, task_id: str) -> None:
+        if self._store is not None:
+            self._store.set(KEY, asdict(Remembered(self._digest, time.time(), task_id)), retention=RETENTION)

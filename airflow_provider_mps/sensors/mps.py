@@ -1,0 +1,150 @@
+"""Sensors that wait for a task that somebody else submitted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_mps.api.errors import (
+    CallError,
+    InvalidArgumentError,
+    TaskFailedError,
+    WaitTimeoutError,
+)
+from airflow_provider_mps.api.tasks import AIGC_AUDIO
+from airflow_provider_mps.hooks.mps import MpsHook, airflow_errors
+from airflow_provider_mps.triggers.waiting import WaitsForTask
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mps.api.polling import Tolerance
+    from airflow_provider_mps.api.tasks import TaskStatus
+
+_SHORTEST_SECONDS = 0.1
+_SHORTEST_POKE_SECONDS = 1.0
+
+
+class TaskSensor(WaitsForTask, BaseSensorOperator):
+    """Waits for a task of one family. Base of the sensors below.
+
+    :param mps_task_id: the TaskId, such as the output of a create operator.
+    :param mps_conn_id: the Airflow connection.
+    :param deferrable: whether to wait in the triggerer; the interval is ``poke_interval`` there too.
+    :param max_poll_failures: failed questions in a row, over at least five minutes, that end the wait. With
+        ``mode="reschedule"`` each poke begins a new count, and ``timeout`` is what ends the wait.
+
+    Returns the result, and pushes the lists of URLs of its family.
+    """
+
+    template_fields: Sequence[str] = ("mps_task_id", "mps_conn_id")
+    ui_color = "#e6f3ff"
+
+    def __init__(
+        self,
+        *,
+        mps_task_id: str,
+        mps_conn_id: str = MpsHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        max_poll_failures: int = 10,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.mps_task_id = mps_task_id
+        self.mps_conn_id = mps_conn_id
+        self.deferrable = deferrable
+        self.max_poll_failures = max_poll_failures
+        self._began = 0.0
+        self._word = ""
+        self._tolerance: Tolerance | None = None
+
+    def execute(self, context: Context) -> Any:
+        self._began = self._begin(context)
+        if not self.deferrable:
+            try:
+                return super().execute(context)
+            except AirflowSensorTimeout as error:
+                told = self.family.goes_on(self.mps_task_id, time.time() - self._began)
+                raise AirflowSensorTimeout(f"timeout={self.timeout:g}: {told}") from error
+        with self._errors():
+            self._check_task_id()
+        self.defer_until_ended(self.mps_task_id, max(self.poke_interval, _SHORTEST_SECONDS), self._began + self.timeout)
+        return None
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Ask for the task's state, once; what goes wrong is asked again, as long as the timeout allows."""
+        from airflow_provider_mps.api.polling import Tolerance
+
+        self._began = self._began or self._begin(context)
+        self._tolerance = self._tolerance or Tolerance(self.max_poll_failures)
+        left = self._began + self.timeout - time.time()
+        with self._errors():
+            self._check_task_id()
+            try:
+                status = self.hook.describe(self.family, self.mps_task_id, within=max(left, _SHORTEST_POKE_SECONDS))
+            except CallError as error:
+                self._tolerance.failed(error)
+                self.log.warning("Task %s: no answer: %s", self.mps_task_id, error)
+                return PokeReturnValue(False)
+            self._tolerance.answered()
+            if status.word != self._word:
+                self._word = status.word
+                self.log_change(status, time.time() - self._began)
+            if not status.state.ended:
+                return PokeReturnValue(False)
+            return PokeReturnValue(True, self._finish(context, status))
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Go on after the triggerer's wait."""
+        try:
+            with self._errors():
+                return self._finish(context, self.status_after(event))
+        except WaitTimeoutError as error:
+            raise AirflowSensorTimeout(str(error)) from None
+
+    def _begin(self, context: Context) -> float:
+        """When this wait began, as a POSIX time: with mode="reschedule", at the first poke."""
+        first = None
+        if self.reschedule and not self.deferrable:
+            first_reschedule = getattr(context["ti"], "get_first_reschedule_date", None)  # since Airflow 3.0
+            first = first_reschedule(context) if first_reschedule else None
+        return first.timestamp() if first else time.time()
+
+    def _check_task_id(self) -> None:
+        if not isinstance(self.mps_task_id, str) or not self.mps_task_id or self.mps_task_id == "None":
+            raise InvalidArgumentError(
+                "mps_task_id", f"must be a TaskId, not {self.mps_task_id!r}: did the task before return one?"
+            )
+
+    def _errors(self) -> AbstractContextManager[None]:
+        # What a retry may mend stays no AirflowException: soft_fail would skip those after a deferral, and those alone.
+        return airflow_errors(retryable=None)
+
+    def _finish(self, context: Context, status: TaskStatus) -> dict[str, Any]:
+        try:
+            self.family.check(status)
+        except TaskFailedError as error:
+            error.retry_helps = False  # asked again, it is the same task that failed
+            raise
+        self.log_files(status)
+        self.push_urls(context, status)
+        return self.family.result(status)
+
+
+class AigcAudioTaskSensor(TaskSensor):
+    """Waits for an AIGC audio task.
+
+    Returns ``{"TaskId", "Status": "DONE", "AudioInfos": [{"Url", "Duration"}], "VideoInfos"}``, and pushes
+    ``audio_urls``, and ``video_urls`` where there are any.
+    """
+
+    family = AIGC_AUDIO

@@ -1,0 +1,231 @@
+"""Keeps the files of a task before their URLs expire."""
+
+from __future__ import annotations
+
+import ast
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_mps.api.errors import InvalidArgumentError, MpsError
+from airflow_provider_mps.api.requests import is_loopback
+from airflow_provider_mps.hooks.mps import airflow_errors
+
+if TYPE_CHECKING:
+    import httpx
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+
+_CHUNK = 1024 * 1024
+_TRIES = 5
+
+
+class DownloadError(MpsError):
+    """Raise when a file could not be had whole; nothing was put in its place."""
+
+    retry_helps = True
+
+
+class ExpiredUrlError(MpsError):
+    """Raise when a URL is no longer good (HTTP 403, 404 or 410)."""
+
+
+class MpsToObjectStorageOperator(BaseOperator):
+    """Streams the files of a finished task to a folder, wherever Airflow's object storage reaches.
+
+    Each file gets the last part of its URL's path as its name, numbered where two are alike. It is written under
+    another name first and renamed when its length is right, so that a half file never takes the place of a whole one.
+
+    :param urls: one URL, or a list, such as the XCom ``audio_urls``. Only https, or http to this machine.
+    :param destination: the folder: a URI such as ``s3://bucket/soundtracks/{{ ds }}``, a path, or an
+        ``ObjectStoragePath``.
+    :param storage_conn_id: the Airflow connection of the object storage.
+    :param timeout: seconds without a byte after which a download counts as cut off.
+
+    Returns the files' URIs as strings.
+    """
+
+    template_fields: Sequence[str] = ("urls", "destination", "storage_conn_id")
+    ui_color = "#e2f5e5"
+
+    def __init__(
+        self,
+        *,
+        urls: str | Sequence[str],
+        destination: str | ObjectStoragePath,
+        storage_conn_id: str | None = None,
+        timeout: float = 60.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.urls = urls
+        self.destination = destination
+        self.storage_conn_id = storage_conn_id
+        self.timeout = timeout
+
+    def execute(self, context: Context) -> list[str]:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        with airflow_errors():
+            urls = _urls(self.urls)
+            names = _names(urls)
+            if not self.destination:
+                raise InvalidArgumentError("destination", "is empty")
+        folder = self.destination
+        if isinstance(folder, str):
+            folder = ObjectStoragePath(folder, conn_id=self.storage_conn_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        with airflow_errors():
+            return [self._keep(url, folder / name) for url, name in zip(urls, names, strict=True)]
+
+    def _keep(self, url: str, target: ObjectStoragePath) -> str:
+        part = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
+        began = time.monotonic()
+        try:
+            size = _Download(url, target.name, self.timeout).to(part)
+            held = target.stat().st_size if target.exists() else 0
+            if held > size:
+                raise DownloadError(
+                    f"{target.name}: {target} holds {held:,} bytes already, and what came has {size:,}: not overwritten. "
+                    "Delete it, or choose another destination."
+                )
+            part.fs.mv(part.path, target.path)
+        except BaseException:
+            if part.exists():
+                part.unlink()
+            raise
+        self.log.info("Kept %s: %s bytes in %.1f s", target, f"{size:,}", time.monotonic() - began)
+        return target.as_uri()
+
+
+class _Download:
+    """One file's way here, in as many pieces as the network makes of it."""
+
+    def __init__(self, url: str, name: str, timeout: float) -> None:
+        self._url = url
+        self._name = name
+        self._timeout = timeout
+        self._received = 0
+        self._etag = ""
+
+    def to(self, part: ObjectStoragePath) -> int:
+        """Write the whole file to ``part``; its length in bytes.
+
+        :raises ExpiredUrlError: the URL is no longer good.
+        :raises DownloadError: it could not be had whole.
+        """
+        import httpx
+
+        from airflow_provider_mps.api.redaction import withheld
+
+        tries = 0
+        with withheld(), httpx.Client(timeout=self._timeout, follow_redirects=False) as http:
+            while True:
+                self._received = 0
+                with part.open("wb") as file:
+                    while True:
+                        tries += 1
+                        try:
+                            if self._receive(http, file):
+                                return self._received
+                            break  # the server began anew: so does the file
+                        except (httpx.HTTPError, httpx.StreamError, _CutOffError) as error:
+                            if tries >= _TRIES:
+                                raise DownloadError(
+                                    f"{self._name}: cut off {tries} times ({type(error).__name__}), at last after "
+                                    f"{self._received:,} bytes. Nothing was kept; a retry downloads it again."
+                                ) from None
+                            time.sleep(min(2**tries / 4, 8))
+
+    def _receive(self, http: httpx.Client, file: Any) -> bool:
+        """Receive what is missing. False where the server sends the file from its beginning instead."""
+        headers = {"Accept-Encoding": "identity"}
+        if self._received:
+            headers["Range"] = f"bytes={self._received}-"
+            if self._etag:
+                headers["If-Range"] = self._etag
+        with http.stream("GET", self._url, headers=headers) as response:
+            self._check(response)
+            if self._received and response.status_code != 206:
+                return False
+            total = self._total(response)
+            etag = response.headers.get("etag", "")
+            self._etag = "" if etag.startswith("W/") else etag
+            for chunk in response.iter_raw(_CHUNK):
+                file.write(chunk)
+                self._received += len(chunk)
+            if total is not None and self._received != total:
+                raise _CutOffError
+            return True
+
+    def _check(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if status in (403, 404, 410):
+            raise ExpiredUrlError(
+                f"{self._name}: HTTP {status}: the URL has expired, or never was good (MPS keeps results for about 12 "
+                "hours). Nothing was kept. Clear the task that created it to make, and pay for, a new file; where "
+                "MPS still knows the task, a sensor on its TaskId gives a fresh URL at no cost."
+            )
+        if status >= 500 or status == 429:
+            raise _CutOffError
+        if status not in (200, 206) or response.headers.get("content-encoding", "identity") != "identity":
+            raise DownloadError(f"{self._name}: HTTP {status}, which is no file. Nothing was kept.")
+
+    def _total(self, response: httpx.Response) -> int | None:
+        """The whole file's length, if the server tells it."""
+        if response.status_code == 206:
+            # "bytes 100-199/200" (RFC 9110, section 14.4)
+            unit_range, _, total = response.headers.get("content-range", "").partition("/")
+            if not unit_range.startswith(f"bytes {self._received}-"):
+                raise DownloadError(f"{self._name}: the server sent another part than the missing one.")
+            return int(total) if total.isdecimal() else None
+        length = response.headers.get("content-length", "")
+        return int(length) if length.isdecimal() else None
+
+
+class _CutOffError(Exception):
+    """The download ended before the file did, or the server asks to come again."""
+
+
+def _urls(value: Any) -> list[str]:
+    """The URLs, from one, a list, a list of lists (of mapped tasks), or a list that a template wrote as text."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            raise InvalidArgumentError("urls", "is text that looks like a list and is none") from None
+    urls: list[str] = []
+    for item in [value] if isinstance(value, str) else value or ():
+        urls.extend(_urls(item) if not isinstance(item, str) else [item])
+    for url in urls:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+            usable = usable and bool(parts.hostname)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise InvalidArgumentError("urls", "holds something that is no https URL (nor http to this machine)")
+    return urls
+
+
+def _names(urls: list[str]) -> list[str]:
+    """A file name for each URL: the last part of its path, numbered where two are alike."""
+    if not urls:
+        raise InvalidArgumentError("urls", "is empty: did the task before give any file?")
+    names: list[str] = []
+    for url in urls:
+        name = unquote(urlsplit(url).path.rpartition("/")[2])
+        if not name.strip(". ") or len(name.encode()) > 200 or any(c in "/\\" or not c.isprintable() for c in name):
+            raise InvalidArgumentError("urls", "has a path whose last part is no file name")
+        stem, suffix = os.path.splitext(name)
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{stem}-{number}{suffix}"
+        names.append(name)
+    return names

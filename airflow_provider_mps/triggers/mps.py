@@ -1,0 +1,117 @@
+"""MpsTaskTrigger: the wait for a task, in the triggerer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_mps.api.errors import MpsError, TaskFailedError, WaitTimeoutError
+from airflow_provider_mps.api.tasks import FAMILIES, TaskStatus
+from airflow_provider_mps.hooks.mps import MpsHook
+
+
+class MpsTaskTrigger(BaseTrigger):
+    """Waits until a task has ended, and fires one event that says how; the result itself is not in it.
+
+    The event is ``{"status": "done" | "failed" | "timeout" | "error", "mps_task_id", "message"}``.
+    All triggers of one account share one poller, which keeps under the account's limit.
+
+    :param kind: the task's family: ``aigc_audio``, ``aigc_video``, ``aigc_image`` or ``media``.
+    :param mps_task_id: the TaskId.
+    :param mps_conn_id: the Airflow connection.
+    :param poll_interval: seconds between two questions, while the account's limit allows that.
+    :param deadline: POSIX time after which to give up, or None.
+    :param max_poll_failures: failed questions in a row, over at least five minutes, that end the wait.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        mps_task_id: str,
+        mps_conn_id: str = MpsHook.default_conn_name,
+        poll_interval: float = 5.0,
+        deadline: float | None = None,
+        max_poll_failures: int = 10,
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.mps_task_id = mps_task_id
+        self.mps_conn_id = mps_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.max_poll_failures = max_poll_failures
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "kind": self.kind,
+                "mps_task_id": self.mps_task_id,
+                "mps_conn_id": self.mps_conn_id,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "max_poll_failures": self.max_poll_failures,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        family = FAMILIES[self.kind]
+        try:
+            status = await MpsHook(self.mps_conn_id).await_task(
+                family,
+                self.mps_task_id,
+                poll_interval=self.poll_interval,
+                deadline=self.deadline,
+                max_poll_failures=self.max_poll_failures,
+                on_change=self._log_change,
+            )
+            family.check(status)
+        except WaitTimeoutError as error:
+            yield self._event("timeout", str(error))
+        except TaskFailedError as error:
+            yield self._event("failed", str(error))
+        except MpsError as error:
+            yield self._event("error", str(error))
+        except Exception as error:
+            # What came unexpectedly may quote anything, so its kind alone goes into the event.
+            self.log.exception("Waiting for task %s failed", self.mps_task_id)
+            yield self._event("error", f"{type(error).__name__} in the triggerer; its log has the details")
+        else:
+            yield self._event("done", f"{family.title} task {self.mps_task_id} is done")
+
+    def _event(self, status: str, message: str) -> TriggerEvent:
+        return TriggerEvent({"status": status, "mps_task_id": self.mps_task_id, "message": message})
+
+    def _log_change(self, status: TaskStatus, seconds: float) -> None:
+        self.log.info("Task %s: %s after %.0f s", status.task_id, status.word, seconds)
+
+    async def on_kill(self) -> None:
+        """Say what goes on, once it is sure that a user ended the task.
+
+        A triggerer that stalled and came back is told to kill triggers that run elsewhere now (seen on 3.3.2):
+        nothing is done while the task instance is still deferred.
+        """
+        if await self._still_deferred():
+            return
+        family = FAMILIES[self.kind]
+        self.log.warning(
+            "%s task %s goes on at MPS and is billed there: such tasks cannot be cancelled.",
+            family.title,
+            self.mps_task_id,
+        )
+
+    async def _still_deferred(self) -> bool:
+        ti = self.task_instance
+        if ti is None:
+            return True
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+        from asgiref.sync import sync_to_async
+
+        states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+        )
+        of_run = states.get(ti.run_id, {})
+        state = of_run.get(ti.task_id) or of_run.get(f"{ti.task_id}_{ti.map_index}")
+        return bool(state == "deferred")

@@ -1,0 +1,121 @@
+"""What operators and sensors share of a wait: here or in the triggerer, and what is said and kept at its end."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_mps.api.errors import InvalidArgumentError, MpsError, WaitTimeoutError
+from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus
+
+_TRIGGERER_DOWN_SECONDS = 120
+"""The trigger itself keeps the deadline. Only where no triggerer runs does Airflow's own, later one end the deferral."""
+
+
+class InterruptedWaitError(MpsError):
+    """Raise when the triggerer could not go on waiting; the task goes on, and a retry waits for it."""
+
+    retry_helps = True
+
+
+class WaitsForTask(BaseOperator):
+    """An operator or a sensor that waits for a task of one family.
+
+    :cvar family: the family.
+    """
+
+    family: ClassVar[TaskFamily]
+    mps_conn_id: str
+    max_poll_failures: int
+
+    @property
+    def hook(self) -> MpsHook:
+        return MpsHook(self.mps_conn_id)
+
+    def defer_until_ended(self, mps_task_id: str, poll_interval: float, deadline: float | None) -> None:
+        """Hand the wait to the triggerer; the task goes on in ``execute_complete``."""
+        timeout = None
+        if deadline is not None:
+            timeout = timedelta(seconds=max(0.0, deadline - time.time()) + _TRIGGERER_DOWN_SECONDS)
+        self.defer(
+            trigger=MpsTaskTrigger(
+                kind=self.family.kind,
+                mps_task_id=mps_task_id,
+                mps_conn_id=self.mps_conn_id,
+                poll_interval=poll_interval,
+                deadline=deadline,
+                max_poll_failures=self.max_poll_failures,
+            ),
+            method_name="execute_complete",
+            timeout=timeout,
+        )
+
+    def status_after(self, event: Mapping[str, Any] | None) -> TaskStatus:
+        """The status of the task whose wait an event ended. It is asked for: an event holds no URL.
+
+        :raises WaitTimeoutError: the deadline passed; the task goes on.
+        :raises InterruptedWaitError: the triggerer gave up, and the task has not ended.
+        """
+        told = event if isinstance(event, dict) else {}
+        mps_task_id, message = told.get("mps_task_id"), str(told.get("message") or "no reason given")
+        if not isinstance(mps_task_id, str) or not mps_task_id:
+            raise InterruptedWaitError(f"The trigger's event names no task: {sorted(told)}")
+        if told.get("status") == "timeout":
+            raise WaitTimeoutError(message)
+        status = self.hook.describe(self.family, mps_task_id)
+        if not status.state.ended:
+            raise InterruptedWaitError(
+                f"{self.family.title} task {mps_task_id} is {status.word}, and the triggerer stopped waiting for it: "
+                f"{message}. It goes on at MPS; a retry goes on waiting for it."
+            )
+        return status
+
+    def log_change(self, status: TaskStatus, seconds: float) -> None:
+        self.log.info("Task %s: %s after %.0f s", status.task_id, status.word, seconds)
+
+    def log_files(self, status: TaskStatus) -> None:
+        """Say what came out: number, length and format; not where, for a URL may be signed."""
+        formats = Counter(os.path.splitext(urlsplit(url).path)[1].lstrip(".") or "file" for url in status.urls)
+        lengths = [
+            f"{item['Duration']} s"
+            for name in self.family.outputs.values()
+            for item in status.response.get(name) or ()
+            if isinstance(item, dict) and item.get("Duration") is not None
+        ]
+        self.log.info(
+            "%s task %s is %s: %s%s",
+            self.family.title,
+            status.task_id,
+            status.word,
+            ", ".join(f"{count} {kind}" for kind, count in formats.items()) or "no file",
+            f" ({', '.join(lengths)})" if lengths else "",
+        )
+
+    def push_urls(self, context: Context, status: TaskStatus) -> None:
+        for key, urls in self.family.urls_by_xcom(status).items():
+            context["ti"].xcom_push(key=key, value=urls)
+
+
+def seconds(argument: str, value: float | timedelta) -> float:
+    """An argument in seconds, from a number or a timedelta.
+
+    :raises InvalidArgumentError: it is neither, or not more than 0.
+    """
+    total = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(total, bool) or not isinstance(total, (int, float)) or not 0 < total < float("inf"):
+        raise InvalidArgumentError(argument, f"must be seconds or a timedelta, more than 0, not {value!r}")
+    return float(total)
