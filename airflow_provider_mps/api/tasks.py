@@ -123,7 +123,7 @@ def _urls(value: Any) -> list[str]:
 
 def _aigc_state(response: dict[str, Any]) -> tuple[TaskState, str]:
     try:
-        state = TaskState(response.get("Status"))
+        state = TaskState(str(response.get("Status")))
     except ValueError:
         state = TaskState.UNKNOWN
     return state, str(response.get("Message") or "")

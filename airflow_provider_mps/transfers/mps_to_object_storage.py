@@ -90,7 +90,7 @@ class MpsToObjectStorageOperator(BaseOperator):
             held = target.stat().st_size if target.exists() else 0
             if held > size:
                 raise DownloadError(
-                    f"{target.name}: {target} holds {held:,} bytes already, and what came has {size:,}: not overwritten. "
+                    f"{target.name}: {target} holds {held:,} bytes already, and {size:,} came: not overwritten. "
                     "Delete it, or choose another destination."
                 )
             part.fs.mv(part.path, target.path)

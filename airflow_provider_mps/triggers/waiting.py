@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus
 
 _TRIGGERER_DOWN_SECONDS = 120
-"""The trigger itself keeps the deadline. Only where no triggerer runs does Airflow's own, later one end the deferral."""
+"""The trigger itself keeps the deadline. Airflow's own, later one is for where no triggerer runs."""
 
 
 class InterruptedWaitError(MpsError):
