@@ -130,5 +130,25 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
+def get_connection_form_widgets() -> dict[str, Any]:
+    """Make the widgets of CONNECTION_FIELDS for the form of Airflow before 3.2, with its FAB and WTForms."""
+    from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+    from wtforms import PasswordField, StringField
+    from wtforms.validators import Optional, any_of
+
+    widgets = {}
+    for name, field in CONNECTION_FIELDS.items():
+        schema = field["schema"]
+        secret = schema.get("format") == "password"
+        widgets[name] = (PasswordField if secret else StringField)(
+            field["label"],
+            validators=[Optional(), *([any_of(schema["enum"])] if "enum" in schema else [])],
+            description=field["description"],
+            default=schema.get("default"),
+            widget=BS3PasswordFieldWidget() if secret else BS3TextFieldWidget(),
+        )
+    return widgets
+
+
 def _modules(name: str) -> dict[str, Any]:
     return {"integration-name": INTEGRATION, "python-modules": [f"airflow_provider_mps.{name}"]}
