@@ -128,9 +128,7 @@ class Fault:
     def __post_init__(self) -> None:
         self.kind = FaultKind(self.kind)
         if self.action is not None and not self.kind.applies_to(self.action):
-            raise ValueError(
-                f"a fault of kind {self.kind} strikes {self.kind.scope.value}, not {self.action}"
-            )
+            raise ValueError(f"a fault of kind {self.kind} strikes {self.kind.scope.value}, not {self.action}")
         if self.kind in (FaultKind.ERROR, FaultKind.ERROR_AFTER) and not self.code:
             raise ValueError(f"a fault of kind {self.kind} needs the error's code")
         if self.times is not None and self.times < 1:

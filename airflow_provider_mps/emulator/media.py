@@ -1,4 +1,4 @@
-"""Real, small media made from a seed: a tune (WAV, or MP3 with lameenc) and a picture (PNG)."""
+"""Real, small media made from a seed: tunes, pictures and movies."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ import importlib.util
 import io
 import math
 import random
+import shutil
 import struct
+import subprocess
+import tempfile
 import wave
 import zlib
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
+
+from airflow_provider_mps.emulator.movie import movie
 
 SAMPLE_RATE = 44_100
+WIDTH, HEIGHT = 320, 180
+FRAMES_PER_SECOND = 10
 
 _SCALES = {
     "major": (0, 2, 4, 7, 9, 12),
@@ -35,30 +44,63 @@ class MediaFile:
     """A file that a task makes; its bytes are made when they are first asked for.
 
     :ivar key: its path in the bucket or below ``/files/``; the suffix says the format.
-    :ivar seed: the same seed gives the same file.
+    :ivar seed: the same seed gives the same tune and the same picture.
     :ivar seconds: how long it plays.
+    :ivar sounds: what is heard; None: the seed's own tune.
     """
 
     key: str
     seed: str
-    seconds: int = 0
+    seconds: float = 0
+    sounds: tuple[Sound, ...] | None = None
 
     @property
     def suffix(self) -> str:
-        """wav, mp3, png or mp4."""
+        """wav, mp3, png, or that of a movie."""
         return self.key.rpartition(".")[2]
 
     def data(self) -> bytes:
-        """The file's bytes. Costs up to half a second of CPU the first time."""
-        return _data(self.suffix, self.seed, self.seconds)
+        """The file's bytes. Costs up to some seconds of CPU the first time."""
+        return _data(self.suffix, self.seed, self.seconds, self.sounds)
+
+    def samples(self) -> array[int]:
+        """What is heard: interleaved stereo samples of 16 bits at 44.1 kHz."""
+        return _samples(self.seed, self.seconds, self.sounds)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A part of a file that is heard in another one; all times in seconds.
+
+    :ivar skip: where in the source it begins.
+    :ivar at: where in the other file it is heard.
+    :ivar volume: 0 is silent, 1 unchanged.
+    """
+
+    source: MediaFile
+    skip: float
+    at: float
+    seconds: float
+    volume: float = 1.0
 
 
 @lru_cache(maxsize=64)
-def _data(suffix: str, seed: str, seconds: int) -> bytes:
-    if suffix == "png":
-        return picture(seed)
-    tune = render_tune(seed, seconds)
-    return mp3(tune) if suffix == "mp3" else wav(tune)
+def _data(suffix: str, seed: str, seconds: float, sounds: tuple[Sound, ...] | None) -> bytes:
+    match suffix:
+        case "png":
+            return picture(seed)
+        case "wav":
+            return wav(_samples(seed, seconds, sounds))
+        case "mp3":
+            return mp3(_samples(seed, seconds, sounds))
+    frames = [picture(seed, moment / FRAMES_PER_SECOND) for moment in range(round(seconds * FRAMES_PER_SECOND))]
+    samples = None if sounds == () else _samples(seed, seconds, sounds)
+    return _encode(movie(frames, FRAMES_PER_SECOND, (WIDTH, HEIGHT), samples, SAMPLE_RATE))
+
+
+@lru_cache(maxsize=16)
+def _samples(seed: str, seconds: float, sounds: tuple[Sound, ...] | None) -> array[int]:
+    return tune(seed, seconds) if sounds is None else mix(sounds, seconds)
 
 
 @cache
@@ -72,16 +114,13 @@ def tune_seconds(seed: str) -> int:
     return _random(seed).randint(2, 4)
 
 
-def render_tune(seed: str, seconds: int) -> array[int]:
-    """Play a melody over a bass line; both, and key, scale and tempo, follow from the seed.
-
-    :return: interleaved stereo samples of 16 bits at 44.1 kHz, exactly ``seconds`` long.
-    """
+def tune(seed: str, seconds: float) -> array[int]:
+    """Play a melody over a bass line; both, and key, scale and tempo, follow from the seed."""
     choose = _random(seed)
     root = 220.0 * 2 ** (choose.randrange(12) / 12)
     scale = _SCALES[choose.choice(sorted(_SCALES))]
     beats_per_second = choose.uniform(1.5, 3.0)
-    total = seconds * SAMPLE_RATE
+    total = round(seconds * SAMPLE_RATE)
     left, right = [0.0] * total, [0.0] * total
     beat = round(SAMPLE_RATE / beats_per_second)
     for start in range(0, total, beat):
@@ -94,8 +133,8 @@ def render_tune(seed: str, seconds: int) -> array[int]:
                 heard = side[start : start + length]
                 side[start : start + length] = [a + loud * b for a, b in zip(heard, note, strict=True)]
     samples = array("h", bytes(4 * total))
-    samples[0::2] = array("h", [round(20_000 * value) for value in left])
-    samples[1::2] = array("h", [round(20_000 * value) for value in right])
+    samples[0::2] = _pcm(20_000 * value for value in left)
+    samples[1::2] = _pcm(20_000 * value for value in right)
     return samples
 
 
@@ -109,8 +148,22 @@ def _note(frequency: float, length: int) -> list[float]:
     ]
 
 
+def mix(sounds: Iterable[Sound], seconds: float) -> array[int]:
+    """Play all sounds together, cut to ``seconds``."""
+    heard = [0.0] * (2 * round(seconds * SAMPLE_RATE))
+    for sound in sounds:
+        begin, skip, length = (2 * round(time * SAMPLE_RATE) for time in (sound.at, sound.skip, sound.seconds))
+        for index, value in enumerate(sound.source.samples()[skip : skip + length][: len(heard) - begin], begin):
+            heard[index] += sound.volume * value
+    return _pcm(heard)
+
+
+def _pcm(values: Iterable[float]) -> array[int]:
+    return array("h", [max(-32_768, min(32_767, round(value))) for value in values])
+
+
 def wav(samples: array[int]) -> bytes:
-    """A WAV file of interleaved stereo samples."""
+    """A WAV file."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(2)
@@ -121,7 +174,7 @@ def wav(samples: array[int]) -> bytes:
 
 
 def mp3(samples: array[int]) -> bytes:
-    """An MP3 file of interleaved stereo samples; needs lameenc."""
+    """An MP3 file; needs lameenc."""
     import lameenc
 
     encoder = lameenc.Encoder()
@@ -133,17 +186,15 @@ def mp3(samples: array[int]) -> bytes:
     return bytes(encoder.encode(samples.tobytes()) + encoder.flush())
 
 
-WIDTH, HEIGHT = 320, 180
-
-
 def picture(seed: str, moment: float = 0.0) -> bytes:
-    """A PNG of 320 x 180: a gradient with a disc on it that moves with ``moment`` (0 to 1)."""
+    """A PNG of 320 x 180: a gradient, and a disc that goes to and fro; ``moment`` is in seconds."""
     choose = _random(seed)
     top = [choose.randrange(40, 256) for _ in range(3)]
     bottom = [choose.randrange(0, 200) for _ in range(3)]
     disc = bytes(choose.randrange(256) for _ in range(3))
     radius = choose.randrange(20, 50)
-    center_x, center_y = round(WIDTH * (0.2 + 0.6 * moment)), choose.randrange(60, 120)
+    center_x = round(WIDTH * (0.5 - 0.3 * math.cos(moment)))
+    center_y = choose.randrange(60, 120)
     rows = bytearray()
     for y in range(HEIGHT):
         share = y / HEIGHT
@@ -161,6 +212,19 @@ def picture(seed: str, moment: float = 0.0) -> bytes:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _encode(film: bytes) -> bytes:
+    """The movie in H.264 and AAC, which browsers play, where there is an ffmpeg; else as it is."""
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        return film
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "in.mov"), Path(folder, "out.mp4")
+        source.write_bytes(film)
+        command: list[str | Path] = [ffmpeg, "-loglevel", "error", "-i", source, "-pix_fmt", "yuv420p", target]
+        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL)  # noqa: S603 - nobody's input
+        return target.read_bytes() if done.returncode == 0 else film
 
 
 def _random(seed: str) -> random.Random:

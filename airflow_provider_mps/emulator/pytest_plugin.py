@@ -19,9 +19,7 @@ def mps_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[MpsEmulator]:
     try:
         from airflow_provider_mps.emulator import MpsEmulator
     except ModuleNotFoundError as error:
-        pytest.fail(
-            f"{error}. The emulator needs: pip install 'airflow-provider-mps[emulator]'", pytrace=False
-        )
+        pytest.fail(f"{error}. The emulator needs: pip install 'airflow-provider-mps[emulator]'", pytrace=False)
     with MpsEmulator() as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(emulator.connection))
         yield emulator

@@ -120,9 +120,7 @@ SHAPES: dict[str, Shape] = {
                     "HeadTailParameter": dict,
                 }
             ],
-            "AnimatedGraphicTaskSet": [
-                {**_SUB_TASK, "StartTimeOffset": float, "EndTimeOffset": float, "ExtInfo": str}
-            ],
+            "AnimatedGraphicTaskSet": [{**_SUB_TASK, "StartTimeOffset": float, "EndTimeOffset": float, "ExtInfo": str}],
             "SnapshotByTimeOffsetTaskSet": [
                 {
                     **_SUB_TASK,
@@ -136,9 +134,7 @@ SHAPES: dict[str, Shape] = {
             "SampleSnapshotTaskSet": [
                 {**_SUB_TASK, "WatermarkSet": [dict], "ObjectNumberFormat": dict, "ExtInfo": str}
             ],
-            "ImageSpriteTaskSet": [
-                {**_SUB_TASK, "WebVttObjectName": str, "ObjectNumberFormat": dict, "ExtInfo": str}
-            ],
+            "ImageSpriteTaskSet": [{**_SUB_TASK, "WebVttObjectName": str, "ObjectNumberFormat": dict, "ExtInfo": str}],
             "AdaptiveDynamicStreamingTaskSet": [
                 {
                     **_SUB_TASK,
@@ -310,9 +306,7 @@ def _check_aigc(action: str, params: dict[str, Any]) -> None:
 
 def _check_session(params: dict[str, Any]) -> None:
     if len(params.get("SessionId", "")) > MAX_SESSION_ID:
-        raise ApiError(
-            "InvalidParameterValue.SessionIdTooLong", f"`SessionId` is over {MAX_SESSION_ID} long."
-        )
+        raise ApiError("InvalidParameterValue.SessionIdTooLong", f"`SessionId` is over {MAX_SESSION_ID} long.")
     if len(params.get("SessionContext", "")) > MAX_SESSION_CONTEXT:
         raise ApiError(
             "InvalidParameterValue.SessionContextTooLong",
@@ -353,6 +347,13 @@ def _check_edit_media(params: dict[str, Any]) -> None:
             "InvalidParameterValue",
             "The file name in `OutputObjectPath` may have letters, digits, `-` and `_` only, 64 at most.",
         )
+    for track in params["ComposeConfig"].get("Tracks", []):
+        for item in track.get("Items", []):
+            _require(item, "Type", "ComposeConfig.Tracks.Items.")
+            if item["Type"] in ("Video", "Audio", "Image"):
+                _require(item, item["Type"], "ComposeConfig.Tracks.Items.")
+                _require(item[item["Type"]], "SourceMedia", f"ComposeConfig.Tracks.Items.{item['Type']}.")
+                _require(item[item["Type"]]["SourceMedia"], "FileId", "SourceMedia.")
     known = {file.get("Id") for file in params["FileInfos"]}
     for name, value in _leaves(params["ComposeConfig"]):
         if name == "FileId" and value not in known:

@@ -14,16 +14,19 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from airflow_provider_mps.emulator import wire
+from airflow_provider_mps.emulator import files, wire
 from airflow_provider_mps.emulator.errors import ApiError
 from airflow_provider_mps.emulator.faults import FILE, Fault, FaultKind, Scope
-from airflow_provider_mps.emulator.results import Answer
-from airflow_provider_mps.emulator.service import MpsService, RecordedRequest, parse_object
+from airflow_provider_mps.emulator.media import MediaFile
+from airflow_provider_mps.emulator.service import Answer, MpsService, RecordedRequest, parse_object
 from airflow_provider_mps.emulator.signature import Credential
 from airflow_provider_mps.emulator.tasks import FAMILIES, EmulatedTask
 
 _MAX_BODY = 10 * 1024 * 1024  # MPS takes no larger request
-_CONTENT_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "png": "image/png", "mp4": "video/mp4"}
+_SAMPLE_JOB = {
+    "InputInfo": {"Type": "COS", "CosInputInfo": {"Bucket": "sample", "Region": "", "Object": "/in.mp4"}},
+    "MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100}]},
+}
 
 
 class MpsEmulator:
@@ -173,7 +176,8 @@ class MpsEmulator:
         if not families:
             raise ValueError(f"kind must be aigc_audio, aigc_video, aigc_image or media, not {kind!r}")
         with self._lock:
-            return self._service.add_task(families[0], {}, wait_seconds, run_seconds).task_id
+            params = _SAMPLE_JOB if kind == "media" else {}
+            return self._service.add_task(families[0], params, wait_seconds, run_seconds).task_id
 
     def accept_credential(self, secret_id: str, secret_key: str, token: str = "") -> None:
         """Accept a further credential, such as one that a stand-in for STS gave out."""
@@ -190,6 +194,7 @@ class MpsEmulator:
         app = web.Application(client_max_size=_MAX_BODY)
         app.router.add_post("/", self._call)
         app.router.add_get("/files/{key:.+}", self._file)
+        app.router.add_get("/cos/{key:.+}", self._cos_object)
         app.router.add_get("/emulator/state", self._get_state)
         app.router.add_post("/emulator/faults", self._post_fault)
         app.router.add_post("/emulator/tasks", self._post_tasks)
@@ -228,17 +233,28 @@ class MpsEmulator:
         return wire.plain(answer) if fault is None else await wire.faulty(request, fault, answer)
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
+        """The file at a URL that a Describe answer gave."""
         key = request.match_info["key"]
+        return await self._download(request, self._service.file(key, request.query.get("sign", "")))
+
+    async def _cos_object(self, request: web.Request) -> web.StreamResponse:
+        """A file in a bucket, as the S3-compatible endpoint of COS gives it to a client with path-style addresses.
+
+        Only the SecretId is looked at: the signature of S3 is not checked.
+        """
+        authorization = request.headers.get("Authorization", "")
+        return await self._download(request, self._service.stored_object(request.match_info["key"], authorization))
+
+    async def _download(self, request: web.Request, file: MediaFile | None) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
         with self._lock:
-            record = self._service.record(FILE, {"key": key}, headers)
+            record = self._service.record(FILE, {"key": request.match_info["key"]}, headers)
             fault = self._service.faults.take(FILE, Scope.FILE) if request.method == "GET" else None
-            file = self._service.file(key, request.query.get("sign", ""))
             record.answer = fault.kind if fault is not None else "ok" if file is not None else "AccessDenied"
         if file is None:
-            return wire.access_denied()
+            return files.access_denied()
         data = await asyncio.to_thread(file.data)
-        return await wire.file(request, data, _CONTENT_TYPES[file.suffix], fault)
+        return await files.send(request, file.key, data, fault)
 
     async def _get_state(self, request: web.Request) -> web.Response:
         answers: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -280,8 +296,7 @@ class MpsEmulator:
             if not len(waits) == len(runs) == count:
                 raise ValueError(f"wait_seconds and run_seconds must have {count} numbers each")
             task_ids = [
-                self.add_task(kind, wait_seconds=wait, run_seconds=run)
-                for wait, run in zip(waits, runs, strict=True)
+                self.add_task(kind, wait_seconds=wait, run_seconds=run) for wait, run in zip(waits, runs, strict=True)
             ]
         except (AttributeError, TypeError, ValueError) as error:
             return _bad_request(error)

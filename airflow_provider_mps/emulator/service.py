@@ -8,19 +8,23 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote
+from typing import Any, TypeAlias
+from urllib.parse import quote, unquote, urlsplit
 
+from airflow_provider_mps.emulator import aigc_tasks, media_tasks
 from airflow_provider_mps.emulator.errors import ApiError
 from airflow_provider_mps.emulator.faults import FaultKind, FaultPlan, Scope
 from airflow_provider_mps.emulator.limits import RollingLimit
 from airflow_provider_mps.emulator.media import MediaFile
-from airflow_provider_mps.emulator.results import Answer, describe, output_files
 from airflow_provider_mps.emulator.schema import SHAPES, check_request
 from airflow_provider_mps.emulator.signature import Credential, verify
 from airflow_provider_mps.emulator.tasks import FAMILIES, EmulatedTask, Family, Phase
 
+Answer: TypeAlias = dict[str, Any]
+"""The fields of ``Response``, without the RequestId."""
+
 VERSION = "2019-06-12"
+_FOREIGN_SECONDS = 4.0
 
 # The reference allows letters, digits and -_,;. ; the SDK joins its own name and the caller's with "; ".
 _REQUEST_CLIENT = re.compile(r"[\w\-,;. ]{1,128}", re.ASCII)
@@ -98,7 +102,6 @@ class MpsService:
 
         :param params: what :func:`parse_object` gave for ``body``.
         :param fault: the fault that strikes this request; some show in the answer's fields.
-        :return: what goes into ``Response``, without the RequestId.
         :raises ApiError: where the request is refused.
         """
         verify(headers, query, body, self.credentials, time.time())
@@ -125,14 +128,24 @@ class MpsService:
             self._wait_seconds if wait_seconds is None else wait_seconds,
             self._run_seconds if run_seconds is None else run_seconds,
         )
+        if task.kind == "media":
+            task.files = media_tasks.output_files(task, self._find_input)
+        else:
+            task.files = aigc_tasks.output_files(task)
         self.tasks[task.task_id] = task
-        self._files.update({file.key: (task, file) for file in output_files(task)})
+        self._files.update({file.key: (task, file) for file in task.files})
         return task
 
     def file(self, key: str, sign: str) -> MediaFile | None:
         """The file at an address, if there is one and the address was signed by this service."""
         task, file = self._files.get(key, (None, None))
         return file if task is not None and task.sign == sign else None
+
+    def stored_object(self, key: str, authorization: str) -> MediaFile | None:
+        """The file at ``bucket/key``, if its task has made it and the request names a known SecretId."""
+        task, file = self._files.get(key, (None, None))
+        known = any(f"={secret_id}/" in authorization for secret_id in self.credentials)
+        return file if known and task is not None and task.succeeded else None
 
     def _create(self, family: Family, params: dict[str, Any]) -> EmulatedTask:
         session_id = params.get("SessionId")
@@ -153,7 +166,10 @@ class MpsService:
             raise _unknown_task(action)
         done = fault is FaultKind.DONE_WITHOUT_URL
         phase = Phase.ENDED if done else task.phase
-        answer = describe(task, phase, lambda file: self._url(task, file), null_results=done)
+        if task.kind == "media":
+            answer = media_tasks.describe(task, phase, null_results=done)
+        else:
+            answer = aigc_tasks.describe(task, phase, lambda file: self._url(task, file), null_results=done)
         if fault is FaultKind.UNKNOWN_STATUS:
             answer["Status"] = "PAUSED"
         return answer
@@ -168,6 +184,16 @@ class MpsService:
             raise ApiError("FailedOperation", f"Only a WAITING task can be aborted, not {task.state}.")
         task.abort()
         return {}
+
+    def _find_input(self, info: dict[str, Any]) -> MediaFile:
+        """The file that a task is given; one that is not the emulator's own is made up from its address."""
+        if info["Type"] == "COS":
+            cos = info["CosInputInfo"]
+            key = f"{cos.get('Bucket', '')}/{cos.get('Object', '').strip('/')}"
+        else:
+            key = unquote(urlsplit(info.get("UrlInputInfo", {}).get("Url", "")).path).removeprefix("/files/")
+        _, file = self._files.get(key, (None, None))
+        return file or MediaFile(key, seed=json.dumps(info, sort_keys=True), seconds=_FOREIGN_SECONDS)
 
     def _url(self, task: EmulatedTask, file: MediaFile) -> str:
         return f"{self.url}/files/{quote(file.key)}?sign={task.sign}"

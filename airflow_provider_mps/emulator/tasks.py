@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from airflow_provider_mps.emulator.media import MediaFile
+
 
 @dataclass(frozen=True)
 class Family:
@@ -47,6 +49,7 @@ class EmulatedTask:
     :ivar created_at: monotonic seconds, comparable between the processes of one machine.
     :ivar failure: why the task fails at its end; None: it succeeds.
     :ivar sign: what a URL must carry to get at the task's files.
+    :ivar files: what the task makes if it succeeds.
     """
 
     family: Family
@@ -59,6 +62,7 @@ class EmulatedTask:
     created_at: float = field(default_factory=time.monotonic)
     sign: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     aborted_at: float | None = None
+    files: list[MediaFile] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.task_id = self.task_id or f"24000145-{self.family.word}-{uuid.uuid4().hex}"
@@ -109,6 +113,11 @@ class EmulatedTask:
             return {Phase.WAITING: "WAITING", Phase.RUNNING: "PROCESSING", Phase.ENDED: "FINISH"}[phase]
         end = "DONE" if self.failure is None else "FAIL"
         return {Phase.WAITING: "WAIT", Phase.RUNNING: "RUN", Phase.ENDED: end}[phase]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the task has made its files."""
+        return self.phase is Phase.ENDED and self.failure is None
 
     def abort(self) -> None:
         """End the task as ManageTask does."""

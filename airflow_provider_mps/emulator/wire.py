@@ -1,10 +1,9 @@
-"""Put an answer on the wire, whole or as a fault would have it."""
+"""Put an answer of the API on the wire, whole or as a fault would have it."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
-import hashlib
 import json
 from http import HTTPStatus
 
@@ -12,8 +11,7 @@ from aiohttp import web
 
 from airflow_provider_mps.emulator.errors import ApiError
 from airflow_provider_mps.emulator.faults import Fault, FaultKind
-from airflow_provider_mps.emulator.results import Answer
-from airflow_provider_mps.emulator.service import response
+from airflow_provider_mps.emulator.service import Answer, response
 
 DRIP_SECONDS = 0.2
 _DRIP_LENGTH = 1_000_000
@@ -37,9 +35,9 @@ async def faulty(request: web.Request, fault: Fault, answer: Answer | ApiError) 
         case FaultKind.HTTP_502 | FaultKind.HTTP_502_AFTER:
             return web.Response(text=_BAD_GATEWAY, content_type="text/html", status=HTTPStatus.BAD_GATEWAY)
         case FaultKind.CUT_BEFORE | FaultKind.CUT_AFTER:
-            return _cut(request, b"")
+            return cut(request, b"")
         case FaultKind.CUT_MID:
-            return _cut(request, _head(len(whole)) + whole[: len(whole) // 2])
+            return cut(request, _head(len(whole)) + whole[: len(whole) // 2])
         case FaultKind.SLOW:
             await asyncio.sleep(fault.seconds)
         case FaultKind.HANG | FaultKind.HANG_AFTER:
@@ -66,61 +64,18 @@ async def faulty(request: web.Request, fault: Fault, answer: Answer | ApiError) 
     return _json(whole)
 
 
-async def file(
-    request: web.Request, data: bytes, content_type: str, fault: Fault | None
-) -> web.StreamResponse:
-    """A file's bytes, or the part of them that Range asks for, whole or as ``fault`` would have it."""
-    headers = {"ETag": f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"', "Accept-Ranges": "bytes"}
-    if fault is not None:
-        match fault.kind:
-            case FaultKind.FILE_EXPIRED:
-                return access_denied()
-            case FaultKind.FILE_SLOW:
-                await asyncio.sleep(fault.seconds)
-            case FaultKind.FILE_SHORT:
-                data = data[: len(data) // 2]
-    status = HTTPStatus.OK
-    total = len(data)
-    if "Range" in request.headers and request.headers.get("If-Range", headers["ETag"]) == headers["ETag"]:
-        start, stop, _ = request.http_range.indices(total)
-        if start >= total:
-            return web.Response(
-                status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-                headers={"Content-Range": f"bytes */{total}"},
-            )
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{total}"
-        status, data = HTTPStatus.PARTIAL_CONTENT, data[start:stop]
-    answer = web.Response(body=data, status=status, content_type=content_type, headers=headers)
-    if fault is None or fault.kind is not FaultKind.FILE_CUT:
-        return answer
-    answer.body = None
-    stream = web.StreamResponse(status=status, headers={**answer.headers, "Content-Length": str(len(data))})
-    await stream.prepare(request)
-    await stream.write(data[: len(data) // 2])
-    return _cut(request, b"")
-
-
-def access_denied() -> web.Response:
-    """What COS answers to a URL that is not signed, or no longer."""
-    return web.Response(
-        status=HTTPStatus.FORBIDDEN,
-        body=b"<?xml version='1.0' encoding='utf-8' ?><Error><Code>AccessDenied</Code></Error>",
-        content_type="application/xml",
-    )
-
-
-def _json(body: bytes, headers: dict[str, str] | None = None) -> web.Response:
-    # Without a charset, as MPS does: the SDK takes an error for a success where there is one.
-    return web.Response(body=body, content_type="application/json", headers=headers)
-
-
-def _cut(request: web.Request, sent: bytes) -> web.Response:
+def cut(request: web.Request, sent: bytes) -> web.Response:
     """Send these bytes and close the connection."""
     transport = request.transport
     if transport is not None:
         transport.write(sent)
         transport.close()
     return web.Response()  # nobody is there to receive it
+
+
+def _json(body: bytes, headers: dict[str, str] | None = None) -> web.Response:
+    # Without a charset, as MPS does: the SDK takes an error for a success where there is one.
+    return web.Response(body=body, content_type="application/json", headers=headers)
 
 
 async def _drip(request: web.Request, head: bytes, drop: bytes) -> web.StreamResponse:
