@@ -1,0 +1,72 @@
+"""Run an example DAG through Airflow against the emulator, and name the files that it left."""
+
+import json
+import os
+import sys
+import wave
+from datetime import datetime
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+HOME = ROOT / ".airflow" / "demo"
+
+
+def main(dag_id: str) -> None:
+    dag_file = ROOT / "dags_examples" / f"{dag_id}.py"
+    if not dag_file.is_file():
+        sys.exit(f"There is no {dag_file}. The examples: {', '.join(sorted(p.stem for p in dag_file.parent.glob('*.py')))}")
+    files_folder = HOME / "soundtracks" / datetime.now().strftime("%Y-%m-%d_%H.%M.%S")
+    # Airflow reads these when it is first imported.
+    os.environ["AIRFLOW_HOME"] = str(HOME)
+    os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(dag_file.parent)
+    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
+    os.environ["AIRFLOW__LOGGING__NAMESPACE_LEVELS"] = (
+        "airflow.task=INFO airflow_provider_mps=INFO airflow.models.crypto=ERROR py.warnings=ERROR"
+    )
+    os.environ["SOUNDTRACKS_FOLDER"] = files_folder.as_uri()
+
+    from airflow_provider_mps.emulator import MpsEmulator
+
+    with MpsEmulator() as emulator:
+        os.environ["AIRFLOW_CONN_TENCENT_MPS_DEFAULT"] = json.dumps(emulator.connection)
+        state = run(dag_id)
+        mps_task_ids = [task.task_id for task in emulator.tasks]
+
+    files = sorted(path for path in files_folder.rglob("*") if path.is_file())
+    if state != "success" or not files:
+        sys.exit(f"The run of {dag_id} ended as {state} and left {len(files)} files; its log is above.")
+    print(f"\n{dag_id} ran through Airflow. MPS tasks: {', '.join(mps_task_ids)}")
+    for path in files:
+        print(f"{path} ({describe(path)})")
+    print(
+        "\nThe same DAG against the real service (each run is billed):\n"
+        "  export AIRFLOW_CONN_TENCENT_MPS_DEFAULT="
+        """'{"conn_type": "tencent_mps", "login": "YOUR_SECRET_ID", "password": "YOUR_SECRET_KEY"}'\n"""
+        f"  AIRFLOW_HOME={HOME} AIRFLOW__CORE__DAGS_FOLDER={dag_file.parent} "
+        f"{Path(sys.executable).parent / 'airflow'} dags test {dag_id}"
+    )
+
+
+def run(dag_id: str) -> str:
+    """Run the DAG once, its tasks and triggers in this process; return the state that the run ended in."""
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.utils.db import initdb
+
+    initdb()
+    dags = DagBag()
+    if dags.import_errors:
+        sys.exit(f"The examples do not load: {dags.import_errors}")
+    return str(dags.dags[dag_id].test().state)
+
+
+def describe(path: Path) -> str:
+    """Open a file and say what is in it."""
+    if path.suffix == ".wav":
+        with wave.open(str(path)) as sound:
+            return f"WAV, {sound.getnframes() / sound.getframerate():.1f} s, {sound.getframerate()} Hz"
+    return f"{path.stat().st_size} bytes"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
