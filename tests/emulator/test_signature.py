@@ -11,9 +11,7 @@ from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
 
-def sdk_client(
-    emulator: Any, key: str = "emulator-key", token: str | None = None, **profile: Any
-) -> CommonClient:
+def sdk_client(emulator: Any, key: str = "emulator-key", token: str | None = None, **profile: Any) -> CommonClient:
     http = HttpProfile(endpoint=f"127.0.0.1:{emulator.port}", protocol="http")
     return CommonClient(
         "mps",

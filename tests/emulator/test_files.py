@@ -1,0 +1,250 @@
+"""A finished task's files are real, and are served as COS serves them, or as a fault would have it."""
+
+import io
+import itertools
+import struct
+import wave
+import zlib
+from array import array
+
+import httpx
+import pytest
+
+COS = {"CosBucketName": "songs-1", "CosBucketRegion": "ap-guangzhou", "CosBucketPath": "/daily/one/"}
+OUTPUT = {"Type": "COS", "CosOutputStorage": {"Bucket": "films-1", "Region": "ap-guangzhou"}}
+# As an S3 client names its key; the emulator looks at no more than this.
+S3_AUTHORIZATION = {"Authorization": "AWS4-HMAC-SHA256 Credential=emulator-id/20261122/ap-guangzhou/s3/aws4_request"}
+
+
+@pytest.fixture(autouse=True)
+def no_ffmpeg(monkeypatch, tmp_path):
+    """Movies as the emulator makes them alone, whatever is installed here."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def result(mps, create, describe, **params):
+    """The answer for a finished task."""
+    return mps.call(describe, {"TaskId": mps.call(create, {"Prompt": "rain"} | params)["TaskId"]})
+
+
+def audio_url(mps, **params):
+    return result(mps, "CreateAigcAudioTask", "DescribeAigcAudioTask", **params)["AudioInfos"][0]["Url"]
+
+
+def get(mps, url, **headers):
+    return mps.client.get(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def samples(content):
+    with wave.open(io.BytesIO(content)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, 44_100)
+        return array("h", file.readframes(file.getnframes()))
+
+
+def boxes(content):
+    """The boxes of a QuickTime file, or of a box's content, by name; of several of one name, a list."""
+    found = {}
+    while content:
+        size, name = struct.unpack(">I4s", content[:8])
+        assert 8 <= size <= len(content)
+        found.setdefault(name.decode(), []).append(content[8:size])
+        content = content[size:]
+    return found
+
+
+def tracks(film):
+    """The samples of each track, found by the tables that a player uses."""
+    for track in boxes(boxes(film)["moov"][0])["trak"]:
+        media = boxes(boxes(track)["mdia"][0])
+        table = boxes(boxes(media["minf"][0])["stbl"][0])
+        size, count = struct.unpack(">4xII", table["stsz"][0][:12])
+        sizes = [size] * count if size else struct.unpack(f">{count}I", table["stsz"][0][12:])
+        [offset] = struct.unpack(">I", table["stco"][0][8:])
+        ends = [offset]
+        for each in sizes:
+            ends.append(ends[-1] + each)
+        yield media["hdlr"][0][8:12], [film[a:b] for a, b in itertools.pairwise(ends)]
+
+
+def check_png(content):
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    content, chunks = content[8:], []
+    while content:
+        size, kind = struct.unpack(">I4s", content[:8])
+        data, [checksum] = content[8 : 8 + size], struct.unpack(">I", content[8 + size : 12 + size])
+        assert zlib.crc32(kind + data) == checksum
+        chunks.append((kind, data))
+        content = content[12 + size :]
+    (_, header), (_, pixels), (end, _) = chunks
+    width, height = struct.unpack(">II", header[:8])
+    assert (width, height, end) == (320, 180, b"IEND")
+    assert len(zlib.decompress(pixels)) == height * (1 + 3 * width)
+
+
+def test_the_audio_is_a_wav_as_long_as_it_says(mps):
+    answer = result(mps, "CreateAigcAudioTask", "DescribeAigcAudioTask", OutputAudioFormat="wav")
+    [info] = answer["AudioInfos"]
+    answer = get(mps, info["Url"])
+    assert answer.headers["content-length"] == str(len(answer.content))
+    tune = samples(answer.content)
+    assert len(tune) == info["Duration"] * 44_100 * 2
+    assert 1_000 < max(tune) < 32_767
+
+
+def test_the_same_prompt_sounds_the_same_and_another_does_not(mps):
+    first, again, other = (get(mps, audio_url(mps, Prompt=prompt)).content for prompt in ("rain", "rain", "sun"))
+    assert first == again != other
+
+
+def test_mp3_where_it_is_asked_for(mps):
+    for params in ({"OutputAudioFormat": "mp3"}, {"ExtraParameters": {"OutputAudioFormat": "mp3"}}):
+        url = audio_url(mps, **params)
+        assert url.partition("?")[0].endswith(".mp3")
+        content = get(mps, url).content
+        assert content[0] == 0xFF
+        assert content[1] & 0xE0 == 0xE0, "an MPEG audio frame begins with eleven ones"
+
+
+def test_images_are_png(mps):
+    for url in result(mps, "CreateAigcImageTask", "DescribeAigcImageTask", OutputImageCount=2)["ImageUrls"]:
+        check_png(get(mps, url).content)
+
+
+def test_a_video_is_a_movie_with_as_many_pictures_as_its_length_asks(mps):
+    answer = result(
+        mps, "CreateAigcVideoTask", "DescribeAigcVideoTask", Duration=2, ExtraParameters={"EnableAudio": True}
+    )
+    film = get(mps, answer["VideoUrls"][0])
+    assert film.headers["content-type"] == "video/mp4"
+    (kind, frames), (other_kind, sound) = tracks(film.content)
+    assert (kind, other_kind) == (b"vide", b"soun")
+    assert len(frames) == 20
+    for frame in frames:
+        check_png(frame)
+    assert len(sound) == 2 * 44_100
+
+
+def test_edit_media_mixes_the_sounds_of_its_inputs(mps):
+    song = audio_url(mps, StoreCosParam=COS)
+    video = result(mps, "CreateAigcVideoTask", "DescribeAigcVideoTask", Duration=3)["VideoUrls"][0]
+    key = song.partition("/files/songs-1/")[2].partition("?")[0]
+    cos = {"Bucket": "songs-1", "Region": "ap-guangzhou", "Object": f"/{key}"}
+    audio = {
+        "SourceMedia": {"FileId": "song", "StartTime": "0.5s"},
+        "TrackTime": {"Start": "1s", "Duration": "1s"},
+        "AudioOperations": [{"Type": "Volume", "Volume": 0.5}],
+    }
+    params = {
+        "FileInfos": [
+            {"Id": "video", "InputInfo": {"Type": "URL", "UrlInputInfo": {"Url": video}}},
+            {"Id": "song", "InputInfo": {"Type": "COS", "CosInputInfo": cos}},
+        ],
+        "OutputStorage": OUTPUT,
+        "OutputObjectPath": "/done/film",
+        "ComposeConfig": {
+            "Tracks": [
+                {"Type": "Video", "Items": [{"Type": "Video", "Video": {"SourceMedia": {"FileId": "video"}}}]},
+                {"Type": "Audio", "Items": [{"Type": "Audio", "Audio": audio}]},
+            ]
+        },
+    }
+    task_id = mps.call("EditMedia", params)["TaskId"]
+    output = mps.call("DescribeTaskDetail", {"TaskId": task_id})["EditMediaTask"]["Output"]
+    film = mps.client.get(f"{mps.emulator.url}/cos/films-1{output['Path']}", headers=S3_AUTHORIZATION).content
+    (_, frames), (_, sound) = tracks(film)
+    [(_, silent_frames)] = tracks(get(mps, video).content)
+    assert frames == silent_frames, "the picture is that of the video"
+    heard = array("h", b"".join(sound))
+    second = 2 * 44_100
+    assert len(heard) == 3 * second
+    assert not any(heard[:second])
+    assert not any(heard[2 * second :])
+    tune = samples(get(mps, song).content)
+    assert list(heard[second : 2 * second]) == [round(value / 2) for value in tune[second // 2 : second // 2 + second]]
+
+
+@pytest.mark.parametrize(
+    ("script", "served"), [('for last; do :; done; printf encoded > "$last"', b"encoded"), ("exit 1", None)]
+)
+def test_ffmpeg_encodes_movies_where_it_can(mps, tmp_path, script, served):
+    tool = tmp_path / "ffmpeg"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    params = {"Prompt": f"sea, {script}", "Duration": 1}
+    answer = result(mps, "CreateAigcVideoTask", "DescribeAigcVideoTask", **params)
+    film = get(mps, answer["VideoUrls"][0]).content
+    assert film == served if served else list(tracks(film))
+
+
+def test_a_file_in_a_bucket_has_its_name_in_the_url(mps):
+    url = audio_url(mps, StoreCosParam=COS)
+    path = httpx.URL(url).path
+    assert path == f"/files/songs-1/daily/one/{mps.emulator.tasks[0].task_id}-0.wav"
+    assert get(mps, url).status_code == 200
+
+
+def test_a_bucket_gives_what_is_done_to_who_names_the_key(start):
+    mps = start(wait_seconds=0, run_seconds=0)
+    key = httpx.URL(audio_url(mps, StoreCosParam=COS)).path.removeprefix("/files/")
+    address = f"{mps.emulator.url}/cos/{key}"
+    assert len(samples(mps.client.get(address, headers=S3_AUTHORIZATION).content))
+    assert mps.client.get(address).status_code == 403
+    assert mps.client.get(f"{address}.old", headers=S3_AUTHORIZATION).status_code == 403
+
+
+def test_only_signed_urls_of_known_files_are_served(mps):
+    url = audio_url(mps)
+    address, _, sign = url.partition("?sign=")
+    for wrong in (address, f"{address}?sign=", f"{address}?sign={sign}x", f"{address}x?sign={sign}"):
+        assert get(mps, wrong).status_code == 403
+    mps.emulator.reset()
+    assert get(mps, url).status_code == 403
+
+
+def test_head_and_range(mps):
+    url = audio_url(mps)
+    whole = get(mps, url)
+    head = mps.client.head(url)
+    assert head.headers["content-length"] == str(len(whole.content))
+    assert head.headers["accept-ranges"] == "bytes"
+    assert head.content == b""
+    rest = get(mps, url, Range="bytes=1000-")
+    assert rest.status_code == 206
+    assert rest.content == whole.content[1000:]
+    assert rest.headers["content-range"] == f"bytes 1000-{len(whole.content) - 1}/{len(whole.content)}"
+    assert get(mps, url, Range="bytes=10-19").content == whole.content[10:20]
+    assert get(mps, url, Range="bytes=-5").content == whole.content[-5:]
+    beyond = get(mps, url, Range=f"bytes={len(whole.content)}-")
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(whole.content)}")
+    tag = whole.headers["etag"]
+    assert get(mps, url, Range="bytes=10-", If_Range=tag).status_code == 206
+    assert get(mps, url, Range="bytes=10-", If_Range='"another"').content == whole.content
+
+
+def test_downloads_that_go_wrong(mps):
+    url = audio_url(mps)
+    whole = get(mps, url).content
+    mps.emulator.fault("file_cut", times=2)
+    for _ in range(2):
+        pieces = []
+        with mps.client.stream("GET", url) as answer:
+            assert answer.headers["content-length"] == str(len(whole))
+            with pytest.raises(httpx.RemoteProtocolError):
+                pieces.extend(answer.iter_raw())
+        assert b"".join(pieces) == whole[: len(whole) // 2]
+    mps.emulator.fault("file_short", "file")
+    assert get(mps, url).content == whole[: len(whole) // 2]
+    mps.emulator.fault("file_expired")
+    assert get(mps, url).status_code == 403
+    mps.emulator.fault("file_slow", seconds=0.01)
+    assert get(mps, url).content == whole
+    answers = [request.answer for request in mps.emulator.requests if request.action == "file"]
+    assert answers == ["ok", "file_cut", "file_cut", "file_short", "file_expired", "file_slow"]
+    assert mps.emulator.count("file") == 6
+
+
+def test_a_fault_of_a_file_is_for_downloads_alone(mps):
+    mps.emulator.fault("file_expired")
+    url = audio_url(mps)
+    assert mps.client.head(url).status_code == 200
+    assert get(mps, url).status_code == 403

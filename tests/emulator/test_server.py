@@ -1,0 +1,188 @@
+"""Starting and stopping, alone, from the command line and as a fixture; the control API; HTTPS."""
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+
+import httpx
+import pytest
+import trustme
+
+from airflow_provider_mps.emulator import EmulatedTask, MpsEmulator, RecordedRequest
+
+
+@pytest.fixture
+def control(mps):
+    """The control API of ``mps``, as another process sees it."""
+    with httpx.Client(base_url=f"{mps.emulator.url}/emulator/", trust_env=False) as client:
+        yield client
+
+
+def test_the_state_can_be_read(mps, control):
+    mps.emulator.fault("error", "CreateAigcAudioTask", code="InternalError")
+    mps.code("CreateAigcAudioTask", {"Prompt": "rain"})
+    task_id = mps.create(Prompt="rain")
+    mps.code("MakeCoffee", {})
+    state = control.get("state").json()
+    assert state["requests"] == {"CreateAigcAudioTask": 2, "MakeCoffee": 1}
+    assert state["answers"] == {"CreateAigcAudioTask": {"error": 1, "ok": 1}, "MakeCoffee": {"InvalidAction": 1}}
+    [task] = state["tasks"]
+    assert task.pop("done_at") == task.pop("created_at")
+    assert task == {
+        "task_id": task_id,
+        "kind": "aigc_audio",
+        "action": "CreateAigcAudioTask",
+        "state": "DONE",
+        "params": {"Prompt": "rain"},
+    }
+
+
+def test_faults_can_be_asked_for(mps, control):
+    fault = {"kind": "error", "action": "CreateAigcAudioTask", "times": 2, "after": 1, "code": "InternalError"}
+    assert control.post("faults", json=fault).status_code == 200
+    codes = [mps.code("CreateAigcAudioTask", {"Prompt": "rain"}) for _ in range(4)]
+    assert codes == ["ok", "InternalError", "InternalError", "ok"]
+
+
+def test_many_tasks_can_be_made_at_once(mps, control):
+    wish = {"kind": "aigc_audio", "wait_seconds": [0, 1000, 0], "run_seconds": [0, 0, 1000]}
+    task_ids = control.post("tasks", json=wish).json()["task_ids"]
+    states = [mps.call("DescribeAigcAudioTask", {"TaskId": task_id})["Status"] for task_id in task_ids]
+    assert states == ["DONE", "WAIT", "RUN"]
+    assert len(control.post("tasks", json={"kind": "media", "count": 500}).json()["task_ids"]) == 500
+    assert len(mps.emulator.tasks) == 503
+
+
+def test_a_reset_forgets_everything(mps, control):
+    task_id = mps.create()
+    mps.emulator.fault("error", code="InternalError", times=None)
+    assert control.post("reset").status_code == 200
+    assert control.get("state").json() == {"requests": {}, "answers": {}, "tasks": []}
+    assert mps.code("DescribeAigcAudioTask", {"TaskId": task_id}) == "ResourceNotFound.TaskNotFound"
+
+
+@pytest.mark.parametrize(
+    ("path", "wish"),
+    [
+        ("faults", {"kind": "explode"}),
+        ("faults", {"kind": "error", "cod": "InternalError"}),
+        ("faults", [1]),
+        ("tasks", {"kind": "coffee"}),
+        ("tasks", {"count": 3, "run_seconds": [1]}),
+        ("tasks", [1]),
+    ],
+)
+def test_a_wish_that_makes_no_sense_is_refused(mps, control, path, wish):
+    answer = control.post(path, json=wish)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+    assert mps.emulator.tasks == []
+
+
+def test_what_can_be_read_is_a_copy(mps):
+    mps.create()
+    requests, tasks = mps.emulator.requests, mps.emulator.tasks
+    mps.create()
+    assert ([type(each) for each in requests], len(tasks)) == ([RecordedRequest], 1)
+    assert isinstance(tasks[0], EmulatedTask)
+
+
+def test_it_starts_and_stops_and_starts_again():
+    emulator = MpsEmulator()
+    for _ in range(2):
+        with emulator:
+            assert httpx.get(f"{emulator.url}/emulator/state", trust_env=False).status_code == 200
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{emulator.url}/emulator/state", trust_env=False)
+    emulator.stop()
+
+
+def test_a_port_that_is_taken_is_said(mps):
+    with pytest.raises(OSError, match="address already in use"):
+        MpsEmulator(port=mps.emulator.port).start()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
+def test_it_serves_this_machine_alone(host):
+    with pytest.raises(ValueError, match="not a loopback address"):
+        MpsEmulator(host=host)
+
+
+def test_https(start):
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    mps = start(ssl_context=context, wait_seconds=0, run_seconds=0)
+    trusted = ssl.create_default_context()
+    authority.configure_trust(trusted)
+    assert mps.emulator.connection["schema"] == "https"
+    with httpx.Client(verify=trusted, trust_env=False) as client:
+        mps.client.close()
+        mps.client = client
+        answer = mps.call("DescribeAigcAudioTask", {"TaskId": mps.create()})
+        assert client.get(answer["AudioInfos"][0]["Url"]).status_code == 200
+
+
+def test_the_connection_names_all_that_airflow_needs(start):
+    mps = start(secret_id="id", secret_key="key", token="temporary")
+    assert json.loads(json.dumps(mps.emulator.connection)) == {
+        "conn_type": "tencent_mps",
+        "login": "id",
+        "password": "key",
+        "host": "127.0.0.1",
+        "port": mps.emulator.port,
+        "schema": "http",
+        "extra": {"token": "temporary"},
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_line(number):
+    command = [sys.executable, "-m", "airflow_provider_mps.emulator", "--port", "0", "--run-seconds", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            ready = json.loads(process.stdout.readline())
+            assert ready["url"] == f"http://127.0.0.1:{ready['port']}"
+            assert ready["connection"]["port"] == ready["port"]
+            assert httpx.get(f"{ready['url']}/emulator/state", trust_env=False).json()["tasks"] == []
+            process.send_signal(number)
+            assert process.wait(timeout=30) == 0
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
+
+
+def test_the_command_line_says_what_is_wrong():
+    command = [sys.executable, "-m", "airflow_provider_mps.emulator", "--host", "0.0.0.0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "0.0.0.0 is not a loopback address" in done.stderr
+
+
+def test_the_fixture_sets_airflow_s_connection(mps_emulator):
+    connection = json.loads(os.environ["AIRFLOW_CONN_TENCENT_MPS_DEFAULT"])
+    assert connection == mps_emulator.connection
+    assert httpx.get(f"{mps_emulator.url}/emulator/state", trust_env=False).status_code == 200
+
+
+def test_loading_the_fixture_s_module_loads_neither_aiohttp_nor_airflow():
+    script = (
+        "import sys, airflow_provider_mps.emulator.pytest_plugin\n"
+        "print([name for name in ('aiohttp', 'airflow', 'tencentcloud', 'httpx') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_fixture_without_aiohttp_says_what_to_install(tmp_path):
+    (tmp_path / "aiohttp.py").write_text("raise ModuleNotFoundError('No module named aiohttp')")
+    (tmp_path / "test_it.py").write_text("def test_it(mps_emulator): pass")
+    plugin = "airflow_provider_mps.emulator.pytest_plugin"
+    command = [sys.executable, "-m", "pytest", "-p", plugin, "--rootdir", tmp_path, tmp_path]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert "pip install 'airflow-provider-mps[emulator]'" in done.stdout
