@@ -249,6 +249,10 @@ class MpsClient:
             raise
         except TimeoutError:
             raise self._no_answer(action, f"no answer within {self.settings.timeout:g} s", sending) from None
+        except (httpx.ConnectError, httpx.ProxyError) as error:
+            sending = sending or Sending()
+            sending.sent = False  # a proxy may have been sent a CONNECT, and nothing else
+            raise self._no_answer(action, f"{type(error).__name__}: {error}", sending) from None
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise self._no_answer(action, f"{type(error).__name__}: {error}", sending) from None
 

@@ -41,7 +41,7 @@ class Failure(Enum):
     UNKNOWN = Rule("the service does not say whether the call ran", True, Repeat.BACK_OFF, Repeat.NEVER)
     NOT_FOUND = Rule("MPS does not know the task", False, Repeat.NEVER, Repeat.NEVER)
     FINAL = Rule(
-        "MPS refused the call; nothing is billed, and a repeat would end alike",
+        "the call did not run; nothing is billed, and a repeat would end alike",
         False,
         Repeat.NEVER,
         Repeat.NEVER,

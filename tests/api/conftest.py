@@ -1,0 +1,62 @@
+"""Fixtures of these tests: settings for a server, and one call through the client, sync or async."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from airflow_provider_mps.api.auth import CredentialSettings
+from airflow_provider_mps.api.client import ClientSettings, MpsClient
+from tests.support import emulator, ends  # noqa: F401
+
+Call = Callable[..., dict[str, Any]]
+
+
+def settings(port: int, **changes: Any) -> ClientSettings:
+    """How to reach a loopback server with the emulator's keys."""
+    keys = CredentialSettings(secret_id="emulator-id", secret_key="emulator-key")
+    return ClientSettings(**({"host": "127.0.0.1", "port": port, "scheme": "http", "credential": keys} | changes))
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest) -> Call:
+    """Call an action with a client of its own; in each way that there is."""
+
+    def call_one(settings: ClientSettings, action: str, params: dict[str, Any]) -> dict[str, Any]:
+        if request.param == "sync":
+            with MpsClient(settings) as client:
+                return client.call(action, params)
+
+        async def acall() -> dict[str, Any]:
+            async with MpsClient(settings) as client:
+                return await client.acall(action, params)
+
+        return asyncio.run(acall())
+
+    return lambda *arguments: ends(lambda: call_one(*arguments))
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """A certificate authority that nobody knows."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_bundle(authority: trustme.CA, tmp_path: Path) -> str:
+    """The path of its certificate."""
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    """What a server on loopback serves HTTPS with, under that authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    return context
