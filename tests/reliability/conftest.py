@@ -1,0 +1,47 @@
+"""What every test here has: the waits of a real outage made short, and an emulator."""
+
+from collections.abc import Iterator
+
+import pytest
+import tenacity
+
+from airflow_provider_mps.api import client, polling
+from airflow_provider_mps.emulator import MpsEmulator
+from airflow_provider_mps.operators import mps as operators
+from tests.reliability.ways import emulated
+
+SHORTER = 100
+"""By how much the client's back-off and its limits in seconds are shorter here; the numbers of tries are real."""
+
+
+@pytest.fixture(scope="package", autouse=True)
+def shorter_waits() -> Iterator[None]:
+    """An outage of minutes takes seconds: same rules, same order, same number of tries."""
+    enough = client._enough
+
+    class ShorterWait(tenacity.wait_random_exponential):
+        def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+            return super().__call__(retry_state) / SHORTER
+
+    class LongerState:
+        """Says that all took so much longer."""
+
+        def __init__(self, state: tenacity.RetryCallState) -> None:
+            self.outcome, self.attempt_number = state.outcome, state.attempt_number
+            self.seconds_since_start = (state.seconds_since_start or 0.0) * SHORTER
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client.tenacity, "wait_random_exponential", ShorterWait)
+        patch.setattr(client, "_enough", lambda state: enough(LongerState(state)))
+        patch.setattr(polling.Tolerance, "at_least_seconds", 0.3)
+        patch.setattr(polling, "BACKOFF_LIMIT_SECONDS", 0.5)
+        for module in (polling, operators):
+            patch.setattr(module, "NOT_FOUND_GRACE_SECONDS", 0.6)
+        yield
+
+
+@pytest.fixture
+def mps() -> Iterator[MpsEmulator]:
+    """An emulator, and the connection ``mps`` to it."""
+    with emulated("mps") as emulator:
+        yield emulator

@@ -1,0 +1,155 @@
+"""No request is paid for twice, whatever comes together: faults, killed workers, retries and clears."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_mps.api.client import MpsClient
+from airflow_provider_mps.api.errors import AmbiguousCreateError
+from airflow_provider_mps.emulator import FaultKind, MpsEmulator
+from airflow_provider_mps.operators.memory import KEY
+from tests.reliability.driver import Outcome, State, TaskInstance
+from tests.reliability.ways import OPERATORS, Waiting, Way, emulated
+
+RETRIES = 2
+STEPS = 14
+"""More than a try has: reads and writes of the store, calls and answers, XComs, the deferral."""
+
+# A task that never ends, or that MPS says it has lost, is not for this package to end or to find.
+LEFT_OUT = {FaultKind.NEVER_DONE, FaultKind.NOT_FOUND}
+CODES = ("RequestLimitExceeded", "AuthFailure.SignatureExpire", "InternalError", "InvalidParameter.ViolationContent")
+
+
+@dataclass(frozen=True)
+class Strike:
+    """A fault that strikes the next create, or the next question for a task's state."""
+
+    kind: FaultKind
+    on_create: bool
+    code: str
+
+
+@dataclass(frozen=True)
+class Round:
+    """What happens from a clear by the user (or the start) until Airflow says success or failed."""
+
+    strikes: list[Strike]
+    kills: list[int | None]
+    triggerer_dies: bool
+    prompt: str
+
+
+def strikes(operator: type[Any]) -> st.SearchStrategy[Strike]:
+    actions = {True: operator.request.action, False: operator.family.describe}
+    possible = [
+        Strike(kind, on_create, code)
+        for on_create, action in actions.items()
+        for kind in FaultKind
+        if kind.applies_to(action) and kind not in LEFT_OUT
+        for code in {FaultKind.ERROR: CODES, FaultKind.ERROR_AFTER: ("InternalError",)}.get(kind, ("",))
+    ]
+    return st.sampled_from(possible)
+
+
+def rounds(operator: type[Any]) -> st.SearchStrategy[list[Round]]:
+    one = st.builds(
+        Round,
+        strikes=st.lists(strikes(operator), max_size=3),
+        kills=st.lists(st.none() | st.integers(0, STEPS), max_size=RETRIES + 1),
+        triggerer_dies=st.booleans(),
+        prompt=st.sampled_from(["rain", "snow"]),
+    )
+    return st.lists(one, min_size=1, max_size=3)
+
+
+@contextmanager
+def kills_strike_calls_too(instance: TaskInstance) -> Iterator[None]:
+    """A worker can be killed just before its call is sent, and when the answer is there but not yet read."""
+    attempt = MpsClient.attempt
+
+    async def watched(client: MpsClient, action: str, params: dict[str, Any], sending: Any = None) -> dict[str, Any]:
+        if sending is None:  # a poller's call: a wait that is lost loses nothing
+            return await attempt(client, action, params)
+        instance.worker.reach()
+        response = await attempt(client, action, params, sending)
+        instance.worker.reach()
+        return response
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MpsClient, "attempt", watched)
+        yield
+
+
+class Story:
+    """One task of one DAG run over all of its rounds, and what must be true after each."""
+
+    def __init__(self, emulator: MpsEmulator, waiting: Waiting, wait_for_completion: bool) -> None:
+        self.emulator = emulator
+        self.waiting = waiting
+        self.prompt = ""
+        self.instance = waiting.task_instance(
+            emulator, "mps", timeout=5, retries=RETRIES, wait_for_completion=wait_for_completion
+        )
+        make = self.instance.make
+
+        def make_with_prompt() -> Any:
+            operator = make()
+            operator.prompt = self.prompt
+            return operator
+
+        self.instance.make = make_with_prompt
+
+    def play(self, round_: Round) -> Outcome:
+        for strike in round_.strikes:
+            action = self.waiting.create if strike.on_create else self.waiting.describe
+            self.emulator.fault(strike.kind, action, code=strike.code, seconds=0.1)
+        instance = self.instance
+        same_request, self.prompt = self.prompt == round_.prompt, round_.prompt
+        instance.kills, instance.triggerer_dies = round_.kills, round_.triggerer_dies
+        remembered = json.loads(instance.stored[KEY])["task_id"] if same_request and KEY in instance.stored else ""
+        before = {task.task_id for task in self.emulator.tasks}
+
+        outcome = instance.run()
+
+        tasks = {task.task_id: task for task in self.emulator.tasks}
+        new = [task for task in tasks.values() if task.task_id not in before]
+        self.paid_once(new, tasks.get(remembered))
+        described = [r.params["TaskId"] for r in self.emulator.requests if r.action == self.waiting.describe]
+        assert set(described) <= set(tasks), "waited for a task that was never created"
+        if outcome.state is State.SUCCESS:
+            assert tasks[outcome.value].params["Prompt"] == round_.prompt
+        told = [isinstance(error, AmbiguousCreateError) for error in outcome.errors]
+        assert not any(told[:-1]), "tried again although a paid task may exist"
+        return outcome
+
+    @staticmethod
+    def paid_once(new: list[Any], remembered: Any) -> None:
+        """A further task is made only where the one before it has failed at MPS."""
+        in_order = [remembered, *new] if remembered else new
+        for task in in_order[:-1]:
+            assert task.failure is not None, f"{len(new)} tasks were paid for"
+
+
+@pytest.mark.parametrize("way", [way for way in Way if way.creates], ids=str)
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.__name__)
+def test_whatever_happens_at_most_one_task_is_paid_for_and_it_ends(operator: type[Any], way: Way) -> None:
+    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(rounds(operator), st.booleans())
+    def plays(rounds: list[Round], wait_for_completion: bool) -> None:
+        with emulated("mps", timeout=0.5, wait_seconds=0.02, run_seconds=0.05) as emulator:
+            story = Story(emulator, Waiting(operator, way), wait_for_completion)
+            with kills_strike_calls_too(story.instance):
+                for round_ in rounds:
+                    story.play(round_)
+                # The trouble is over, but for faults that have not struck yet: a user who clears it gets a task.
+                quiet = Round([], [], False, rounds[-1].prompt)
+                clears = 3 + sum(len(round_.strikes) for round_ in rounds)
+                assert any(story.play(quiet).state is State.SUCCESS for _ in range(clears))
+
+    plays()

@@ -1,0 +1,106 @@
+"""All ways to wait for a task, for every operator and sensor that the package has: new ones join by being there."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from airflow_provider_mps.emulator import MpsEmulator
+from airflow_provider_mps.operators import mps as operators
+from airflow_provider_mps.sensors import mps as sensors
+from tests.reliability.driver import TaskInstance
+
+OPERATORS = [
+    found
+    for found in vars(operators).values()
+    if isinstance(found, type) and issubclass(found, operators.CreateTaskOperator) and hasattr(found, "request")
+]
+SENSORS = [
+    found
+    for found in vars(sensors).values()
+    if isinstance(found, type) and issubclass(found, sensors.TaskSensor) and hasattr(found, "family")
+]
+
+ARGUMENTS: dict[str, dict[str, Any]] = {}
+"""What an operator is to ask for, where a prompt is not enough."""
+
+
+class Way(StrEnum):
+    """How a task is waited for."""
+
+    OPERATOR_SYNC = "operator-sync"
+    OPERATOR_DEFERRABLE = "operator-deferrable"
+    SENSOR_POKE = "sensor-poke"
+    SENSOR_RESCHEDULE = "sensor-reschedule"
+    SENSOR_DEFERRABLE = "sensor-deferrable"
+
+    @property
+    def creates(self) -> bool:
+        return self.startswith("operator")
+
+    @property
+    def deferrable(self) -> bool:
+        return self.endswith("deferrable")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A class of the package, waiting in one of its ways."""
+
+    cls: type[Any]
+    way: Way
+
+    def __str__(self) -> str:
+        return f"{self.cls.__name__}-{self.way}"
+
+    @property
+    def create(self) -> str:
+        """The action that makes such a task; of operators only."""
+        return str(self.cls.request.action)
+
+    @property
+    def describe(self) -> str:
+        """The action that tells such a task's state."""
+        return str(self.cls.family.describe)
+
+    def task_instance(
+        self, emulator: MpsEmulator, conn_id: str, *, timeout: float = 60, retries: int = 1, **arguments: Any
+    ) -> TaskInstance:
+        """A task instance that waits so, for a task of its own or, a sensor, for a new one of the emulator's.
+
+        :param timeout: seconds: an operator's ``wait_timeout``, a sensor's ``timeout``.
+        :param arguments: further ones of the class.
+        """
+        told = {"task_id": "wait", "mps_conn_id": conn_id, "deferrable": self.way.deferrable, "max_poll_failures": 2}
+        if self.way.creates:
+            told |= ARGUMENTS.get(self.cls.__name__, {"prompt": "rain"})
+            told |= {"wait_for_completion": True, "poll_interval": 0.05, "wait_timeout": timeout}
+        else:
+            told |= {"mps_task_id": emulator.add_task(self.cls.family.kind), "poke_interval": 0.1, "timeout": timeout}
+            told |= {"mode": "reschedule" if self.way is Way.SENSOR_RESCHEDULE else "poke"}
+        return TaskInstance(lambda: self.cls(**told | arguments), retries)
+
+
+WAITINGS = [Waiting(cls, way) for way in Way for cls in (OPERATORS if way.creates else SENSORS)]
+
+
+@contextmanager
+def emulated(conn_id: str, *, timeout: float = 30, **arguments: Any) -> Iterator[MpsEmulator]:
+    """An emulator whose tasks take a fifth of a second, and the connection ``conn_id`` to it.
+
+    :param timeout: seconds that the client gives to one attempt of a call.
+    :param arguments: of the emulator.
+    """
+    told: dict[str, Any] = {"wait_seconds": 0.1, "run_seconds": 0.1, "requests_per_second": None}
+    with MpsEmulator(**told | arguments) as emulator:
+        connection = emulator.connection
+        connection["extra"] |= {"timeout": timeout}
+        name = f"AIRFLOW_CONN_{conn_id.upper()}"
+        os.environ[name] = json.dumps(connection)
+        try:
+            yield emulator
+        finally:
+            del os.environ[name]
