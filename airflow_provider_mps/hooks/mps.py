@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
 
@@ -27,6 +32,9 @@ _HOSTS = {
 }
 # Codes that tell of the keys or the account rather than of the question asked: test_connection() says no to these.
 _REFUSALS = ("AuthFailure", "UnauthorizedOperation", "IpNotInWhitelist", "InvalidAction", "NoSuchVersion")
+
+_SHARED_SECONDS = 1.0
+"""How long triggers that start together share one look-up; a change of the connection is seen after that."""
 
 
 class MpsHook(BaseHook):
@@ -70,14 +78,8 @@ class MpsHook(BaseHook):
     async def aload(self) -> None:
         """Read the connection without blocking the event loop; :attr:`settings` is there afterwards."""
         if "settings" not in self.__dict__:
-            from airflow.providers.common.compat.connection import (
-                get_async_connection,
-                get_async_extra_dejson,
-            )
-
-            connection = await get_async_connection(self.mps_conn_id)
-            extra = await get_async_extra_dejson(connection)
-            self.__dict__["settings"] = settings_of(self.mps_conn_id, connection, extra)
+            look_ups = _look_ups.setdefault(asyncio.get_running_loop(), defaultdict(_LookUp))
+            self.__dict__["settings"] = await look_ups[self.mps_conn_id].settings(self.mps_conn_id)
 
     def client(self) -> MpsClient:
         """A client for this connection, to be closed by a ``with`` statement."""
@@ -177,8 +179,6 @@ class MpsHook(BaseHook):
         on_change: OnChange,
     ) -> TaskStatus:
         """Wait here, in this thread, until a task has ended. See :meth:`api.polling.Poller.wait`."""
-        import asyncio
-
         return asyncio.run(
             self.await_task(
                 family,
@@ -200,18 +200,36 @@ class MpsHook(BaseHook):
         max_poll_failures: int,
         on_change: OnChange,
     ) -> TaskStatus:
-        """Wait until a task has ended, sharing this event loop's poller with all others of the same account."""
-        from airflow_provider_mps.api.polling import poller
+        """Wait until a task has ended, sharing this event loop's poller with all others of the same account.
 
-        await self.aload()
-        return await poller(self.settings, _report_to_stats).wait(
-            family,
-            mps_task_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
-            max_failures=max_poll_failures,
-            on_change=on_change,
-        )
+        Where the service refuses the keys, the connection is read again: if it has new ones, the wait goes on.
+        """
+        began = time.monotonic()
+        while True:
+            await self.aload()
+            try:
+                from airflow_provider_mps.api.polling import poller
+
+                status = await poller(self.settings, _report_to_stats).wait(
+                    family,
+                    mps_task_id,
+                    poll_interval=poll_interval,
+                    deadline=deadline,
+                    max_failures=max_poll_failures,
+                    on_change=on_change,
+                )
+            except ApiError as error:
+                if not error.code.startswith("AuthFailure"):
+                    raise
+                refused = self.__dict__.pop("settings")
+                await self.aload()
+                if self.settings == refused:
+                    raise
+            else:
+                waited = timedelta(seconds=time.monotonic() - began)
+                tags = {"kind": family.kind, "state": status.state.value}
+                _stats().timing("mps.wait_duration", waited, tags=tags)
+                return status
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for the state of a task that does not exist; what the service's answer says of the connection."""
@@ -231,6 +249,42 @@ class MpsHook(BaseHook):
         return True, f"{self.settings.host} accepted the keys."
 
 
+class _LookUp:
+    """Shares one look-up of a connection among those that start together: all triggers, when a triggerer starts."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._settings: ClientSettings | None = None
+        self._shared_until = 0.0
+
+    async def settings(self, conn_id: str) -> ClientSettings:
+        # The lock lets those that waited go on one by one, so that thousands of them do not stall the loop.
+        async with self._lock:
+            loop = asyncio.get_running_loop()
+            if self._settings is None or loop.time() > self._shared_until:
+                self._settings = await _look_up(conn_id)
+                self._shared_until = loop.time() + _SHARED_SECONDS
+            return self._settings
+
+
+_look_ups: WeakKeyDictionary[asyncio.AbstractEventLoop, defaultdict[str, _LookUp]] = WeakKeyDictionary()
+
+
+async def _look_up(conn_id: str) -> ClientSettings:
+    await asyncio.to_thread(_import_api)
+    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+    connection = await get_async_connection(conn_id)
+    return settings_of(conn_id, connection, await get_async_extra_dejson(connection))
+
+
+def _import_api() -> None:
+    """Import what a wait needs: half a second the first time, too long for an event loop's thread."""
+    import airflow.providers.common.compat.connection  # noqa: F401
+
+    import airflow_provider_mps.api.polling  # noqa: F401
+
+
 def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> ClientSettings:
     """A connection's fields as the client's settings.
 
@@ -243,8 +297,9 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
         return str(extra.get(name) or "").strip()
 
     def number(name: str, default: float) -> float:
+        value = extra.get(name)
         try:
-            return float(extra.get(name) or default)
+            return default if value in (None, "") else float(value)
         except (TypeError, ValueError):
             raise InvalidConnectionError(f"{name}: is no number") from None
 

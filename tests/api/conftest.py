@@ -1,17 +1,14 @@
 """Fixtures of these tests: settings for a server, and one call through the client, sync or async."""
 
 import asyncio
-import ssl
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from airflow_provider_mps.api.auth import CredentialSettings
 from airflow_provider_mps.api.client import ClientSettings, MpsClient
-from tests.support import emulator, ends  # noqa: F401
+from tests.support import authority, ca_bundle, emulator, ends, tls  # noqa: F401
 
 Call = Callable[..., dict[str, Any]]
 
@@ -38,25 +35,3 @@ def call(request: pytest.FixtureRequest) -> Call:
         return asyncio.run(acall())
 
     return lambda *arguments: ends(lambda: call_one(*arguments))
-
-
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    """A certificate authority that nobody knows."""
-    return trustme.CA()
-
-
-@pytest.fixture
-def ca_bundle(authority: trustme.CA, tmp_path: Path) -> str:
-    """The path of its certificate."""
-    path = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return str(path)
-
-
-@pytest.fixture
-def tls(authority: trustme.CA) -> ssl.SSLContext:
-    """What a server on loopback serves HTTPS with, under that authority."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
-    return context

@@ -63,7 +63,7 @@ def test_tls_with_a_ca_bundle_or_unverified(call: Call, tls: ssl.SSLContext, ca_
 
 
 def test_a_ca_bundle_that_is_not_there_is_named(call: Call) -> None:
-    with pytest.raises(InvalidConnectionError, match="verify: no CA bundle at '/nowhere/ca.pem'"):
+    with pytest.raises(InvalidConnectionError, match=r"verify: no CA bundle at '/nowhere/ca.pem'"):
         call(settings(1, scheme="https", verify="/nowhere/ca.pem"), CREATE, PROMPT)
 
 
@@ -224,6 +224,6 @@ def test_a_proxy_of_the_environment_is_not_used(
 
 @pytest.mark.parametrize("proxy", ["not a url", "ftp://127.0.0.1:1", "http://127.0.0.1:x"])
 def test_a_proxy_that_is_none_is_named(emulator: MpsEmulator, call: Call, proxy: str) -> None:
-    with pytest.raises(InvalidConnectionError, match="^proxy: "):
+    with pytest.raises(InvalidConnectionError, match=r"^proxy: "):
         call(settings(emulator.port, proxy=proxy), CREATE, PROMPT)
     assert emulator.requests == []

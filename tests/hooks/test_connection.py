@@ -1,0 +1,196 @@
+"""From an Airflow connection to the client's settings: every field, every mistake, and the Test button."""
+
+import asyncio
+import re
+import socket
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from airflow_provider_mps.api.errors import InvalidConnectionError
+from airflow_provider_mps.emulator import MpsEmulator
+from airflow_provider_mps.get_provider_info import CONNECTION_FIELDS
+from airflow_provider_mps.hooks.mps import MpsHook
+from tests.hooks.conftest import CALLS
+from tests.support import DESCRIBE, LoopbackServer, hang
+
+Connect = Callable[..., None]
+
+AS_JSON = {
+    "site": "cn",
+    "region": "ap-singapore",
+    "credential": "assume_role",
+    "token": "a-token",
+    "role_arn": "qcs::cam::uin/1:roleName/r",
+    "role_session_name": "airflow",
+    "cvm_role_name": "machine",
+    "sts_endpoint": "sts.example",
+    "proxy": "http://proxy.example:3128",
+    "verify": False,
+    "timeout": 5,
+    "requests_per_second": 12.5,
+}
+AS_TEXT = {name: str(value) for name, value in AS_JSON.items()}
+
+
+def load(way: str) -> MpsHook:
+    hook = MpsHook()
+    if way == "async":
+        asyncio.run(hook.aload())
+    return hook
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+@pytest.mark.parametrize("extra", [AS_JSON, AS_TEXT])
+def test_extra_fields_as_json_and_as_the_text_that_forms_store(
+    connect: Connect, extra: dict[str, Any], way: str
+) -> None:
+    assert set(extra) == set(CONNECTION_FIELDS), "every field of the form"
+    connect(**extra)
+    settings = load(way).settings
+    assert (settings.region, settings.proxy, settings.verify) == ("ap-singapore", "http://proxy.example:3128", False)
+    assert (settings.timeout, settings.requests_per_second) == (5.0, 12.5)
+    credential = settings.credential
+    assert (credential.kind, credential.role_arn) == ("assume_role", "qcs::cam::uin/1:roleName/r")
+    assert (credential.secret_id, credential.secret_key, credential.token) == ("emulator-id", "emulator-key", "a-token")
+    assert (credential.role_session_name, credential.cvm_role_name) == ("airflow", "machine")
+    assert credential.sts_endpoint == "sts.example"
+
+
+@pytest.mark.parametrize("empty", [{}, dict.fromkeys(AS_JSON, ""), dict.fromkeys(AS_JSON)])
+def test_what_is_left_empty_has_its_default(connect: Connect, empty: dict[str, Any]) -> None:
+    connect(host="", port=None, schema="", **empty)
+    settings = MpsHook().settings
+    assert settings.url == "https://mps.intl.tencentcloudapi.com/"
+    assert (settings.verify, settings.timeout, settings.requests_per_second) == (True, 30.0, 20.0)
+    assert (settings.region, settings.proxy, settings.credential.token) == ("", "", "")
+    assert settings.credential.kind == "static"
+
+
+def test_the_site_gives_the_host_and_a_host_overrides_it(connect: Connect) -> None:
+    connect(host="", port=None, schema="https", site="cn")
+    assert MpsHook().settings.url == "https://mps.tencentcloudapi.com/"
+    connect(host="vpc.example", port=8443, schema="https", site="cn")
+    assert MpsHook().settings.url == "https://vpc.example:8443/"
+
+
+@pytest.mark.parametrize(
+    ("verify", "read"), [("true", True), ("False", False), (True, True), ("/a/ca.pem", "/a/ca.pem")]
+)
+def test_verify_is_true_false_or_a_path(connect: Connect, verify: Any, read: bool | str) -> None:
+    connect(verify=verify)
+    assert MpsHook().settings.verify == read
+
+
+def test_the_region_is_sent(emulator: MpsEmulator, connect: Connect) -> None:
+    connect(region="ap-singapore")
+    MpsHook().create_aigc_audio_task(prompt="rain")
+    assert emulator.requests[0].headers["x-tc-region"] == "ap-singapore"
+
+
+@CALLS
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("login (SecretId)", {"login": ""}),
+        ("login (SecretId)", {"login": " emulator-id"}),
+        ("password (SecretKey)", {"password": ""}),
+        ("password (SecretKey)", {"password": "emulator-key\n"}),
+        ("password (SecretKey)", {"credential": "assume_role", "password": "", "role_arn": "r"}),
+        ("role_arn", {"credential": "assume_role"}),
+        ("site", {"site": "eu"}),
+        ("credential", {"credential": "magic"}),
+        ("schema", {"schema": "ftp"}),
+        ("schema", {"schema": "http", "host": "mps.intl.tencentcloudapi.com"}),
+        ("host", {"host": "https://127.0.0.1/"}),
+        ("host", {"host": "somebody@127.0.0.1"}),
+        ("timeout", {"timeout": "soon"}),
+        ("timeout", {"timeout": 0}),
+        ("timeout", {"timeout": "0"}),
+        ("timeout", {"timeout": -1}),
+        ("timeout", {"timeout": "nan"}),
+        ("timeout", {"timeout": "inf"}),
+        ("requests_per_second", {"requests_per_second": "many"}),
+        ("requests_per_second", {"requests_per_second": 0}),
+        ("proxy", {"proxy": "not a url"}),
+        ("verify", {"schema": "https", "verify": "/nowhere/ca.pem"}),
+    ],
+)
+def test_a_field_that_cannot_be_used_is_named_before_anything_is_sent(
+    emulator: MpsEmulator, connect: Connect, call: Any, field: str, fields: dict[str, Any]
+) -> None:
+    connect(**fields)
+    with pytest.raises(InvalidConnectionError) as wrong:
+        call(DESCRIBE, {"TaskId": "any"})
+    assert f"{field}:" in str(wrong.value)
+    assert "emulator-key" not in str(wrong.value)
+    assert emulator.requests == []
+
+
+def test_a_connection_as_a_uri(emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator.accept_credential("an-id", "a/key+with:signs@")
+    uri = f"tencent-mps://an-id:{quote('a/key+with:signs@', safe='')}@127.0.0.1:{emulator.port}/http?timeout=5"
+    monkeypatch.setenv("AIRFLOW_CONN_BY_URI", uri)
+    hook = MpsHook("by_uri")
+    assert hook.create_aigc_audio_task(prompt="rain") == emulator.tasks[0].task_id
+    assert hook.settings.timeout == 5.0
+
+
+def test_settings_do_not_show_secrets(connect: Connect) -> None:
+    connect(token="a-token", proxy="http://user:proxy-password@127.0.0.1:1")
+    hook = MpsHook()
+    with hook.client() as client:
+        shown = f"{hook.settings!r} {hook!r} {client!r} {vars(hook)!r}"
+    assert not [secret for secret in ("emulator-key", "a-token", "proxy-password") if secret in shown]
+
+
+def test_the_test_button_says_that_the_keys_are_good(emulator: MpsEmulator) -> None:
+    assert MpsHook().test_connection() == (
+        True,
+        "127.0.0.1 accepted the keys (it answered ResourceNotFound.TaskNotFound to a made-up TaskId).",
+    )
+    assert (emulator.count(DESCRIBE), len(emulator.tasks)) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"password": "wrong-key"}, "127.0.0.1 answered, and refused: .*AuthFailure.SignatureFailure"),
+        ({"login": "unknown-id"}, "127.0.0.1 answered, and refused: .*AuthFailure.SecretIdNotFound"),
+        ({"token": "wrong-token"}, "127.0.0.1 answered, and refused: .*AuthFailure.TokenFailure"),
+        ({"password": ""}, r"Connection tencent_mps_default, password \(SecretKey\): is empty"),
+        ({"site": "eu"}, "Connection tencent_mps_default, site: 'eu' is none of intl, cn"),
+        ({"schema": "https"}, "ConnectError: .*SSL.*never left this machine"),
+    ],
+)
+def test_the_test_button_says_what_is_wrong(
+    emulator: MpsEmulator, connect: Connect, fields: dict[str, Any], told: str
+) -> None:
+    connect(**fields)
+    good, message = MpsHook().test_connection()
+    assert not good
+    assert re.search(told, message), message
+    assert not [secret for secret in ("emulator-key", "wrong-key", "wrong-token") if secret in message]
+
+
+def test_the_test_button_says_that_nobody_listens_or_answers(connect: Connect) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        connect(port=taken.getsockname()[1])
+        good, message = MpsHook().test_connection()
+        assert (good, "refused" in message or "connection attempts failed" in message) == (False, True), message
+    with LoopbackServer(hang) as server:
+        connect(port=server.server_port, timeout=0.3)
+        good, message = MpsHook().test_connection()
+        assert (good, "no answer within 0.3 s (127.0.0.1)" in message) == (False, True), message
+    with LoopbackServer(lambda handler: handler.answer(b"<html>a login page</html>")) as server:
+        connect(port=server.server_port)
+        good, message = MpsHook().test_connection()
+        assert (good, "no JSON object with Response" in message) == (False, True), message
+
+
+def test_the_test_button_when_there_is_no_such_connection(airflow_db: None) -> None:
+    good, message = MpsHook("nowhere").test_connection()
+    assert (good, "nowhere" in message) == (False, True), message
