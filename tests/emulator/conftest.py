@@ -29,29 +29,30 @@ class Caller:
         secret_id: str = "emulator-id",
         secret_key: str = "emulator-key",
         clock_off_by: int = 0,
-        date: str | None = None,
+        signed_headers: tuple[str, ...] = ("content-type", "host"),
         body: bytes | None = None,
         **headers: str,
     ) -> httpx.Request:
         """A signed request; ``body`` replaces the params after signing, ``headers`` any header before."""
         timestamp = int(time.time()) + clock_off_by
-        date = date or datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d")
+        date = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d")
         content = json.dumps(params).encode()
-        signed = {"content-type": "application/json", "host": f"127.0.0.1:{self.emulator.port}"}
-        canonical = (
-            f"POST\n/\n\ncontent-type:{signed['content-type']}\nhost:{signed['host']}\n\ncontent-type;host\n"
-            + hashlib.sha256(content).hexdigest()
-        )
+        all_headers = {
+            "content-type": "application/json",
+            "host": f"127.0.0.1:{self.emulator.port}",
+            "x-tc-action": action,
+            "x-tc-version": "2019-06-12",
+            "x-tc-timestamp": str(timestamp),
+        }
+        lines = "".join(f"{name}:{all_headers[name].lower()}\n" for name in signed_headers)
+        names = ";".join(signed_headers)
+        canonical = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(content).hexdigest()}"
         scope = f"{date}/mps/tc3_request"
         digest = hashlib.sha256(canonical.encode()).hexdigest()
         signature = Sign.sign_tc3(secret_key, date, "mps", f"TC3-HMAC-SHA256\n{timestamp}\n{scope}\n{digest}")
-        all_headers = signed | {
-            "X-TC-Action": action,
-            "X-TC-Version": "2019-06-12",
-            "X-TC-Timestamp": str(timestamp),
-            "Authorization": f"TC3-HMAC-SHA256 Credential={secret_id}/{scope}, "
-            f"SignedHeaders=content-type;host, Signature={signature}",
-        }
+        all_headers["authorization"] = (
+            f"TC3-HMAC-SHA256 Credential={secret_id}/{scope}, SignedHeaders={names}, Signature={signature}"
+        )
         all_headers |= {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.build_request(
             "POST", self.emulator.url + "/", content=content if body is None else body, headers=all_headers

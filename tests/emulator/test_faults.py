@@ -30,6 +30,7 @@ def raw(mps, action, params):
     return contextlib.closing(connection)
 
 
+NOT_PROCESSED = {"error", "http_502", "cut_before", "hang", "redirect", "not_found"}
 ENDLESS = {FaultKind.HANG, FaultKind.HANG_AFTER, FaultKind.DRIP, FaultKind.DRIP_HEADERS}
 
 
@@ -37,6 +38,7 @@ ENDLESS = {FaultKind.HANG, FaultKind.HANG_AFTER, FaultKind.DRIP, FaultKind.DRIP_
 def test_a_create_makes_a_task_just_where_the_fault_says_so(mps, kind):
     mps.emulator.fault(kind, CREATE, code="InternalError")
     answer_of(mps, CREATE, PROMPT)
+    assert kind.processed == (kind not in NOT_PROCESSED)
     assert len(mps.emulator.tasks) == kind.processed
     assert mps.call(CREATE, PROMPT)["TaskId"], "the fault strikes once"
     assert mps.emulator.count(CREATE) == 2
