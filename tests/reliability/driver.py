@@ -5,6 +5,7 @@ import datetime
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -186,14 +187,11 @@ class TaskInstance:
 
 async def _first_event(trigger: BaseTrigger, within: float | None = None) -> Any:
     """The payload of a trigger's first event; None where the triggerer is lost after ``within`` seconds."""
-    events = trigger.run()
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(within):
-            return (await anext(events)).payload
-    except TimeoutError:
-        return None
-    finally:
-        await events.aclose()
+            async for event in trigger.run():
+                return event.payload
+    return None
 
 
 def _over_json(value: Any) -> Any:

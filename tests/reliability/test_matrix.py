@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
@@ -154,9 +155,11 @@ def asked_for(emulator: MpsEmulator, describe: str) -> set[str]:
 @pytest.fixture(scope="module")
 def played(request: pytest.FixtureRequest) -> Iterator[dict[Case, Future[Played]]]:
     """The wanted cases, being played."""
-    wanted = [item.callspec.params["case"] for item in request.session.items if item.parent is request.node]
+    tests = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    wanted: list[Any] = [test.callspec.params["case"] for test in tests if test.parent is request.node]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {case: pool.submit(play, case) for case in wanted}
+        pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=str)
