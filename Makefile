@@ -13,7 +13,7 @@ CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 .PHONY: demo test e2e lint ui constraints clean
 
 demo: $(READY)
-	$(BIN)/python scripts/demo.py $(DAG)
+	$(BIN)/python -m scripts.demo $(DAG)
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -27,7 +27,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 ui: $(READY)
-	$(BIN)/python scripts/ui.py
+	$(BIN)/python -m scripts.ui
 
 # Takes the newest versions of everything; `make test e2e` tells whether they work.
 constraints: $(READY)

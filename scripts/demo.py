@@ -8,17 +8,18 @@ from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "dags_examples"
 HOME = ROOT / ".airflow" / "demo"
 
 
 def main(dag_id: str) -> None:
-    dag_file = ROOT / "dags_examples" / f"{dag_id}.py"
-    if not dag_file.is_file():
-        sys.exit(f"There is no {dag_file}. The examples: {', '.join(sorted(p.stem for p in dag_file.parent.glob('*.py')))}")
+    examples = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+    if dag_id not in examples:
+        sys.exit(f"There is no example {dag_id}. Choose one: make demo DAG={'|'.join(examples)}")
     files_folder = HOME / "soundtracks" / datetime.now().strftime("%Y-%m-%d_%H.%M.%S")
     # Airflow reads these when it is first imported.
     os.environ["AIRFLOW_HOME"] = str(HOME)
-    os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(dag_file.parent)
+    os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(EXAMPLES)
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
     os.environ["AIRFLOW__LOGGING__NAMESPACE_LEVELS"] = (
@@ -43,7 +44,7 @@ def main(dag_id: str) -> None:
         "\nThe same DAG against the real service (each run is billed):\n"
         "  export AIRFLOW_CONN_TENCENT_MPS_DEFAULT="
         """'{"conn_type": "tencent_mps", "login": "YOUR_SECRET_ID", "password": "YOUR_SECRET_KEY"}'\n"""
-        f"  AIRFLOW_HOME={HOME} AIRFLOW__CORE__DAGS_FOLDER={dag_file.parent} "
+        f"  AIRFLOW_HOME={HOME} AIRFLOW__CORE__DAGS_FOLDER={EXAMPLES} "
         f"{Path(sys.executable).parent / 'airflow'} dags test {dag_id}"
     )
 

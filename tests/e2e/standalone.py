@@ -1,4 +1,4 @@
-"""A whole Airflow on this machine: `airflow standalone` on SQLite, with all its processes started and ended together."""
+"""A whole Airflow on this machine: `airflow standalone` on SQLite, its processes started and ended together."""
 
 import os
 import signal
@@ -28,9 +28,9 @@ class AirflowStandalone:
     end of Airflow's logs.
 
     :param home: the AIRFLOW_HOME, which may exist already
-    :param dags_folder: the folder of the DAGs; they start unpaused
+    :param dags_folder: the folder of the DAGs
     :param env: environment variables for Airflow beside the process's own
-    :raises RuntimeError: when Airflow ends or is not ready within two minutes, or leaves a process behind
+    :raises RuntimeError: when Airflow ends or is not ready within five minutes, or leaves a process behind
     """
 
     def __init__(self, home: Path, dags_folder: Path = EXAMPLES, env: Mapping[str, str] | None = None) -> None:
@@ -45,18 +45,19 @@ class AirflowStandalone:
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(api_port),
             "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            # The components share the file: wait for its lock for a minute rather than fail after 5 s.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
             **(env or {}),
         }
         self._started: list[subprocess.Popen[bytes]] = []
-        self._http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, timeout=90, trust_env=False)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -110,7 +111,7 @@ class AirflowStandalone:
                 return False
             return all(component["status"] == "healthy" for component in health.values())
 
-        wait_for("Airflow is ready", healthy, seconds=120)
+        wait_for("Airflow is ready", healthy, seconds=300)
 
     # What runs
 
@@ -153,16 +154,17 @@ class AirflowStandalone:
         return response.json() if response.content else None
 
     def trigger(self, dag_id: str, **conf: Any) -> str:
-        """Start a run, as soon as the DAG is known, with ``conf`` over its params; return the run's id."""
+        """Unpause a DAG, as soon as it is known, and start a run with ``conf`` over its params; return the run's id."""
 
         def known() -> bool:
             return any(dag["dag_id"] == dag_id for dag in self.api("GET", "/dags")["dags"])
 
-        wait_for(f"DAG {dag_id} is known", known, seconds=60)
+        wait_for(f"DAG {dag_id} is known", known, seconds=120)
+        self.api("PATCH", f"/dags/{dag_id}", {"is_paused": False})
         run = self.api("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
         return str(run["dag_run_id"])
 
-    def wait_for_run(self, dag_id: str, run_id: str, seconds: float = 180) -> str:
+    def wait_for_run(self, dag_id: str, run_id: str, seconds: float = 300) -> str:
         """Wait for the end of a run; return its state, ``success`` or ``failed``."""
 
         def ended() -> str | None:

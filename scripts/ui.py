@@ -1,0 +1,58 @@
+"""A whole Airflow with its web page, the emulator and the example DAGs, to click around in until Ctrl-C."""
+
+import json
+import signal
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+from airflow_provider_mps.emulator import MpsEmulator
+from tests.e2e.standalone import AirflowStandalone
+
+HOME = Path(__file__).parents[1] / ".airflow" / "ui"
+CONNECTION = "tencent_mps_default"
+
+
+def main() -> None:
+    env = {
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "SOUNDTRACKS_FOLDER": (HOME / "soundtracks").as_uri(),
+    }
+    print(f"Starting Airflow; its log is {HOME / 'standalone.log'}")
+    with MpsEmulator(wait_seconds=5, run_seconds=15) as emulator, AirflowStandalone(HOME, env=env) as airflow:
+        connect(airflow, emulator)
+        print(
+            f"\nAirflow:   {airflow.url} (no password)"
+            f"\nEmulator:  {emulator.url}, behind the connection {CONNECTION} (Admin, Connections)"
+            f"\nFiles:     {HOME / 'soundtracks'}"
+            "\nCtrl-C ends all of it.",
+            flush=True,
+        )
+        threading.Event().wait()
+
+
+def connect(airflow: AirflowStandalone, emulator: MpsEmulator) -> None:
+    """Store the connection where the web page shows it: the emulator's port is a new one each time."""
+    try:
+        airflow.api("DELETE", f"/connections/{CONNECTION}")
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+    extra = json.dumps(emulator.connection["extra"])
+    airflow.api("POST", "/connections", {**emulator.connection, "connection_id": CONNECTION, "extra": extra})
+
+
+def end(*_: object) -> None:
+    """Take the first signal; more of them must not cut the clean-up short."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    with suppress(KeyboardInterrupt):
+        main()
