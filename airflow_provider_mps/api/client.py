@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Self, TypeVar
 
+import anyio
 import httpx
 import tenacity
 
@@ -30,16 +31,16 @@ from airflow_provider_mps.api.errors import (
     classify,
 )
 from airflow_provider_mps.api.redaction import withheld, without_queries
-from airflow_provider_mps.api.requests import is_loopback
+from airflow_provider_mps.api.requests import is_loopback, is_read
 
 API_VERSION = "2019-06-12"
 ANSWER_LIMIT = 10 * 1024 * 1024
 """Bytes of an answer; the largest real ones, of DescribeTaskDetail, are some hundred kilobytes."""
 MAX_CONNECTIONS = 8
 """httpx gets slower with the size of its pool: 0.8 ms of CPU a call with 4 connections, 2.1 ms with 16."""
-READ_PREFIXES = ("Describe", "List", "Get")
 
 _T = TypeVar("_T")
+Response = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,16 @@ class MpsClient:
 
     def __init__(self, settings: ClientSettings) -> None:
         self.settings = settings
+        self._url = httpx.URL(settings.url)
+        self._headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+            "X-TC-Version": API_VERSION,
+            "X-TC-Language": "en-US",
+            "X-TC-RequestClient": f"airflow-provider-mps_{__version__}",
+        }
+        if settings.region:
+            self._headers["X-TC-Region"] = settings.region
         self._credentials = Credentials(settings.credential, settings.timeout)
         self._http: httpx.AsyncClient | None = None
         self._connecting = asyncio.Lock()
@@ -170,27 +181,30 @@ class MpsClient:
 
         :raises CallError: the last failure, which says what it means.
         """
-        is_read = action.startswith(READ_PREFIXES)
-        return await self._repeated(action, params, is_read, Sending())
-
-    def create(self, action: str, params: dict[str, Any]) -> CreatedTask:
-        """The sync twin of :meth:`acreate`. An exception that a signal raises counts too."""
+        if is_read(action):
+            return await self._repeated(action, params, True, Sending())
         sending = Sending()
         with _in_doubt(action, params, sending):
-            return self.run(self._create(action, params, sending))
+            return await self._repeated(action, params, False, sending)
 
-    async def acreate(self, action: str, params: dict[str, Any]) -> CreatedTask:
+    def create(self, action: str, params: dict[str, Any], repeatable: bool = False) -> CreatedTask:
         """Create a task that is paid for. It is sent again only where it surely did not run.
 
+        :param repeatable: whether a repeat is no second task: the request has a SessionId. It is repeated like a read.
         :raises AmbiguousCreateError: it was sent, and a paid task may exist.
-        :raises CallError: it failed, and surely did not run.
+        :raises CallError: it failed, and surely did not run, or may be repeated.
         """
         sending = Sending()
+        if repeatable:
+            return self.run(self._create(action, params, True, sending))
+        # Around run() rather than in it, for an exception that a signal raises counts too.
         with _in_doubt(action, params, sending):
-            return await self._create(action, params, sending)
+            return self.run(self._create(action, params, False, sending))
 
-    async def _create(self, action: str, params: dict[str, Any], sending: Sending) -> CreatedTask:
-        response = await self._repeated(action, params, False, sending)
+    async def _create(
+        self, action: str, params: dict[str, Any], repeatable: bool, sending: Sending
+    ) -> CreatedTask:
+        response = await self._repeated(action, params, repeatable, sending)
         task_id = response.get("TaskId")
         request_id = str(response.get("RequestId") or "")
         if not isinstance(task_id, str) or not task_id.strip() or len(task_id) > 200:
@@ -202,7 +216,7 @@ class MpsClient:
             )
         return CreatedTask(task_id, request_id)
 
-    async def _repeated(self, action: str, params: dict[str, Any], is_read: bool, sending: Sending) -> dict[str, Any]:
+    async def _repeated(self, action: str, params: dict[str, Any], repeatable: bool, sending: Sending) -> Response:
         """Attempts with full-jitter exponential backoff, as the failures' table allows."""
         refused_as_stale = 0
 
@@ -210,7 +224,7 @@ class MpsClient:
             nonlocal refused_as_stale
             if not isinstance(error, CallError):
                 return False
-            rule = error.failure.value.read if is_read else error.failure.value.create
+            rule = error.failure.value.read if repeatable else error.failure.value.create
             if rule is Repeat.ONCE:
                 refused_as_stale += 1
                 return refused_as_stale == 1
@@ -262,11 +276,12 @@ class MpsClient:
 
     async def _send(self, action: str, params: dict[str, Any], sending: Sending | None) -> tuple[int, bytes]:
         http = self._http or await self._connect()
-        request = http.build_request(
+        # Made here rather than by the client's build_request(), which merges in defaults that are not wanted.
+        request = httpx.Request(
             "POST",
-            self.settings.url,
+            self._url,
             content=json.dumps(params).encode(),
-            headers=self._headers(action),
+            headers={**self._headers, "X-TC-Action": action},
             extensions={"trace": sending.trace} if sending else None,
         )
         response = await http.send(request, stream=True)
@@ -291,46 +306,34 @@ class MpsClient:
         finally:
             await response.aclose()
 
-    def _headers(self, action: str) -> dict[str, str]:
-        headers = {
-            "Content-Type": "application/json",
-            "Accept-Encoding": "identity",
-            "X-TC-Action": action,
-            "X-TC-Version": API_VERSION,
-            "X-TC-Language": "en-US",
-            "X-TC-RequestClient": f"airflow-provider-mps_{__version__}",
-        }
-        if self.settings.region:
-            headers["X-TC-Region"] = self.settings.region
-        return headers
-
     async def _connect(self) -> httpx.AsyncClient:
         async with self._connecting:
             if self._http is None:
-                self._http = await self._make_http()
+                # 80 ms of CPU the first time, for the TLS context and for imports: outside of the loop's thread.
+                self._http = await asyncio.to_thread(_make_http, self.settings, TC3Auth(self._credentials))
             return self._http
 
-    async def _make_http(self) -> httpx.AsyncClient:
-        settings = self.settings
-        verify: ssl.SSLContext | bool = False
-        if settings.scheme == "https":
-            # 20 ms of CPU, most of what a client costs: outside of the loop's thread.
-            try:
-                verify = await asyncio.to_thread(_tls_context, settings.verify)
-            except OSError as error:
-                raise InvalidConnectionError(f"verify: no CA bundle at {settings.verify!r}: {error}") from None
+
+def _make_http(settings: ClientSettings, auth: TC3Auth) -> httpx.AsyncClient:
+    anyio.run(anyio.sleep, 0)  # anyio, which httpx works with, imports its asyncio half when it is first used
+    verify: ssl.SSLContext | bool = False
+    if settings.scheme == "https":
         try:
-            return httpx.AsyncClient(
-                auth=TC3Auth(self._credentials),
-                verify=verify,
-                proxy=settings.proxy or None,
-                trust_env=False,  # no .netrc, which would replace the Authorization
-                follow_redirects=False,
-                timeout=None,  # noqa: S113 - one deadline lies over the whole attempt instead
-                limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-            )
-        except (ValueError, ImportError, httpx.InvalidURL):
-            raise InvalidConnectionError("proxy: is no URL of an http or https proxy") from None
+            verify = _tls_context(settings.verify)
+        except OSError as error:
+            raise InvalidConnectionError(f"verify: no CA bundle at {settings.verify!r}: {error}") from None
+    try:
+        return httpx.AsyncClient(
+            auth=auth,
+            verify=verify,
+            proxy=settings.proxy or None,
+            trust_env=False,  # no .netrc, which would replace the Authorization
+            follow_redirects=False,
+            timeout=None,  # noqa: S113 - one deadline lies over the whole attempt instead
+            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+        )
+    except (ValueError, ImportError, httpx.InvalidURL):
+        raise InvalidConnectionError("proxy: is no URL of an http or https proxy") from None
 
 
 @lru_cache(maxsize=8)

@@ -33,6 +33,7 @@ class Tolerance:
     :param max_failures: failures in a row that end the wait, if they also last ``at_least_seconds``.
     """
 
+    __slots__ = ("_began", "_first_failure", "_max_failures", "in_a_row")
     at_least_seconds = 300.0
 
     def __init__(self, max_failures: int) -> None:
@@ -77,6 +78,8 @@ class Pace:
     """Of the limit, a second."""
     CATCH_UP_SECONDS = 0.005
     """How much of a late call's lateness the next one may make good; more would bunch them."""
+    AFTER_CUT_SECONDS = 1.0
+    """The limit counts by the second: what leaves within one of a cut may pay for what left before the cut."""
 
     def __init__(self, requests_per_second: float) -> None:
         self._ceiling = self.SHARE * requests_per_second
@@ -84,7 +87,7 @@ class Pace:
         self.rate = self._ceiling
         self.next_call = 0.0
         self._grown_at = 0.0
-        self._cut_at = 0.0
+        self._cut_at = -self.AFTER_CUT_SECONDS
 
     def leaves(self, now: float) -> None:
         """A call leaves at ``now`` (seconds on the loop's clock)."""
@@ -95,7 +98,7 @@ class Pace:
 
     def throttled(self, left_at: float, now: float) -> None:
         """A call that left at ``left_at`` was throttled. Those of one burst count once."""
-        if left_at > self._cut_at:
+        if left_at > self._cut_at + self.AFTER_CUT_SECONDS:
             self.rate = max(self.rate * self.CUT, self._ceiling / 100)
             self._cut_at = self._grown_at = now
 
@@ -322,8 +325,11 @@ class Poller:
                 report.throttled,
                 report.rate,
             )
-        if self._on_report:
-            self._on_report(report)
+        try:
+            if self._on_report:
+                self._on_report(report)
+        except Exception:
+            log.exception("The poller of %s could not report; it goes on", self._host)
 
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[ClientSettings, Poller]]

@@ -39,6 +39,11 @@ class RequestShape:
     other_spelling: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda params: None
 
     @property
+    def repeatable(self) -> bool:
+        """Whether the request may be sent again in doubt: its SessionId makes a repeat an error, not a second task."""
+        return any(field.name == "SessionId" for field in self.fields.values())
+
+    @property
     def texts(self) -> frozenset[str]:
         """The arguments that are text, whatever it looks like."""
         return frozenset(name for name, field in self.fields.items() if field.convert in (text, prompt, json_text))
@@ -51,11 +56,14 @@ class RequestShape:
         for argument in arguments:
             if argument not in self.fields:
                 raise InvalidArgumentError(argument, f"is no argument of {self.action}")
-        params = {
-            field.name: field.convert(argument, arguments[argument])
-            for argument, field in self.fields.items()
-            if not is_empty(arguments.get(argument))
-        }
+        params: dict[str, Any] = {}
+        for argument, field in self.fields.items():
+            if is_empty(arguments.get(argument)):
+                continue
+            if field.name in params:
+                raise InvalidArgumentError(argument, f"another argument gives {field.name} already")
+            params[field.name] = field.convert(argument, arguments[argument])
+            _written(argument, params[field.name])
         if self.needs_one_of and not any(not is_empty(arguments.get(name)) for name in self.needs_one_of):
             raise InvalidArgumentError(
                 " / ".join(self.needs_one_of),
@@ -69,6 +77,11 @@ def is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, (str, list, tuple, dict)) and not value)
 
 
+def is_read(action: str) -> bool:
+    """Whether an action changes nothing, as its name tells: such a call may be sent again at any time."""
+    return action.startswith(("Describe", "List", "Get"))
+
+
 def is_loopback(host: str | None) -> bool:
     """Whether a host is this machine itself, the only one that plain http is for."""
     return host in ("127.0.0.1", "::1", "localhost")
@@ -78,6 +91,11 @@ def digest(action: str, params: Mapping[str, Any]) -> str:
     """A short text that is the same for the same request alone."""
     text = json.dumps([action, params], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def session_id(*parts: object) -> str:
+    """A SessionId (50 characters at most) that is the same for the same parts alone."""
+    return "airflow-" + hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:40]
 
 
 def text(argument: str, value: Any) -> str:
@@ -108,6 +126,25 @@ def url(argument: str, value: Any) -> str:
     return str(value)
 
 
+def boolean(argument: str, value: Any) -> bool:
+    """A truth value; a template's "true" counts."""
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if isinstance(value, bool):
+        return value
+    raise InvalidArgumentError(argument, f"must be true or false, not {value!r}")
+
+
+def integer(argument: str, value: Any) -> int:
+    """A whole number; a template's "5" counts."""
+    try:
+        if not isinstance(value, bool) and int(value) == float(value):
+            return int(value)
+    except (TypeError, ValueError):
+        pass
+    raise InvalidArgumentError(argument, f"must be a whole number, not {value!r}")
+
+
 def references(key: str) -> Callable[[str, Any], list[dict[str, Any]]]:
     """A list of reference files: URLs, or the API's own objects with the URL under ``key``."""
 
@@ -135,13 +172,43 @@ def api_object(*required: str) -> Callable[[str, Any], dict[str, Any]]:
     return convert
 
 
+def api_objects(argument: str, value: Any) -> list[dict[str, Any]]:
+    """A list of objects of the API as they are."""
+    convert = api_object()
+    return [convert(argument, item) for item in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def media_from_url(argument: str, value: Any) -> dict[str, Any]:
+    """A MediaInputInfo for a URL."""
+    return {"Type": "URL", "UrlInputInfo": {"Url": url(argument, value)}}
+
+
+def media_from_cos(argument: str, value: Any) -> dict[str, Any]:
+    """A MediaInputInfo for an object in COS: ``{"Bucket", "Region", "Object"}``."""
+    return {"Type": "COS", "CosInputInfo": api_object("Bucket", "Region", "Object")(argument, value)}
+
+
+def storage_in_cos(argument: str, value: Any) -> dict[str, Any]:
+    """A TaskOutputStorage for a bucket: ``{"Bucket", "Region"}``."""
+    return {"Type": "COS", "CosOutputStorage": api_object("Bucket", "Region")(argument, value)}
+
+
+def one_file(convert: Callable[[str, Any], dict[str, Any]]) -> Callable[[str, Any], list[dict[str, Any]]]:
+    """The FileInfos of an EditMedia that has one input."""
+    return lambda argument, value: [{"InputInfo": convert(argument, value)}]
+
+
+def _written(argument: str, value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(argument, f"cannot be written as JSON: {error}") from None
+
+
 def json_text(argument: str, value: Any) -> str:
     """A JSON object as text: as it was written, or serialised from a dict."""
     if isinstance(value, Mapping):
-        try:
-            return json.dumps(value, ensure_ascii=False)
-        except (TypeError, ValueError) as error:
-            raise InvalidArgumentError(argument, f"cannot be written as JSON: {error}") from None
+        return _written(argument, value)
     try:
         if isinstance(json.loads(value), dict):
             return str(value)
@@ -178,4 +245,108 @@ AUDIO_REQUEST = RequestShape(
     },
     needs_one_of=("prompt", "video_infos", "audio_infos", "additional_parameters"),
     other_spelling=_format_as_extra,
+)
+
+VIDEO_REQUEST = RequestShape(
+    action="CreateAigcVideoTask",
+    fields={
+        "model_name": Field("ModelName", text),
+        "model_version": Field("ModelVersion", text),
+        "scene_type": Field("SceneType", text),
+        "prompt": Field("Prompt", prompt),
+        "negative_prompt": Field("NegativePrompt", text),
+        "enhance_prompt": Field("EnhancePrompt", boolean),
+        "image_url": Field("ImageUrl", url),
+        "last_image_url": Field("LastImageUrl", url),
+        "image_infos": Field("ImageInfos", references("ImageUrl")),
+        "video_infos": Field("VideoInfos", references("VideoUrl")),
+        "audio_infos": Field("AudioInfos", references("AudioUrl")),
+        "subject_infos": Field("SubjectInfos", api_objects),
+        "duration": Field("Duration", integer),
+        "extra_parameters": Field("ExtraParameters", api_object()),
+        "store_cos_param": _STORE_COS,
+        "additional_parameters": Field("AdditionalParameters", json_text),
+        "mps_operator": Field("Operator", text),
+    },
+    needs_one_of=(
+        "prompt",
+        "image_url",
+        "last_image_url",
+        "image_infos",
+        "video_infos",
+        "audio_infos",
+        "subject_infos",
+        "additional_parameters",
+    ),
+)
+
+IMAGE_REQUEST = RequestShape(
+    action="CreateAigcImageTask",
+    fields={
+        "model_name": Field("ModelName", text),
+        "model_version": Field("ModelVersion", text),
+        "scene_type": Field("SceneType", text),
+        "prompt": Field("Prompt", prompt),
+        "negative_prompt": Field("NegativePrompt", text),
+        "enhance_prompt": Field("EnhancePrompt", boolean),
+        "image_infos": Field("ImageInfos", references("ImageUrl")),
+        "output_image_count": Field("OutputImageCount", integer),
+        "extra_parameters": Field("ExtraParameters", api_object()),
+        "store_cos_param": _STORE_COS,
+        "additional_parameters": Field("AdditionalParameters", json_text),
+        "mps_operator": Field("Operator", text),
+    },
+    needs_one_of=("prompt", "image_infos", "additional_parameters"),
+)
+
+_OUTPUT = {
+    "output_storage": Field("OutputStorage", api_object("Type")),
+    "output_cos": Field("OutputStorage", storage_in_cos),
+}
+_NOTICE = {
+    "task_notify_config": Field("TaskNotifyConfig", api_object()),
+    "tasks_priority": Field("TasksPriority", integer),
+    "session_id": Field("SessionId", text),
+    "session_context": Field("SessionContext", text),
+    "resource_id": Field("ResourceId", text),
+}
+
+PROCESS_MEDIA_REQUEST = RequestShape(
+    action="ProcessMedia",
+    fields={
+        "input_info": Field("InputInfo", api_object("Type")),
+        "input_url": Field("InputInfo", media_from_url),
+        "input_cos": Field("InputInfo", media_from_cos),
+        **_OUTPUT,
+        "output_dir": Field("OutputDir", text),
+        "schedule_id": Field("ScheduleId", integer),
+        "media_process_task": Field("MediaProcessTask", api_object()),
+        "ai_content_review_task": Field("AiContentReviewTask", api_object()),
+        "ai_analysis_task": Field("AiAnalysisTask", api_object()),
+        "ai_recognition_task": Field("AiRecognitionTask", api_object()),
+        "ai_quality_control_task": Field("AiQualityControlTask", api_object()),
+        "smart_subtitles_task": Field("SmartSubtitlesTask", api_object()),
+        "smart_erase_task": Field("SmartEraseTask", api_object()),
+        "ai_dubbing_task": Field("AIDubbingTask", api_object()),
+        "mps_task_type": Field("TaskType", text),
+        "activities": Field("Activities", api_objects),
+        "skip_mate_data": Field("SkipMateData", integer),
+        **_NOTICE,
+    },
+    needs_one_of=("input_info", "input_url", "input_cos"),
+)
+
+EDIT_MEDIA_REQUEST = RequestShape(
+    action="EditMedia",
+    fields={
+        "file_infos": Field("FileInfos", api_objects),
+        "input_url": Field("FileInfos", one_file(media_from_url)),
+        "input_cos": Field("FileInfos", one_file(media_from_cos)),
+        **_OUTPUT,
+        "output_object_path": Field("OutputObjectPath", text),
+        "output_config": Field("OutputConfig", api_object()),
+        "compose_config": Field("ComposeConfig", api_object()),
+        **_NOTICE,
+    },
+    needs_one_of=("file_infos", "input_url", "input_cos"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
@@ -19,6 +19,7 @@ from airflow_provider_mps.api.errors import (
     InvalidConnectionError,
     MpsError,
 )
+from airflow_provider_mps.api.tasks import TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_mps.api.client import ClientSettings, CreatedTask, MpsClient
@@ -74,6 +75,11 @@ class MpsHook(BaseHook):
         """
         connection = self.get_connection(self.mps_conn_id)
         return settings_of(self.mps_conn_id, connection, connection.extra_dejson)
+
+    @property
+    def site(self) -> str:
+        """The account's site: ``intl`` or ``cn``."""
+        return "cn" if self.settings.host == _HOSTS["cn"][0] else "intl"
 
     async def aload(self) -> None:
         """Read the connection without blocking the event loop; :attr:`settings` is there afterwards."""
@@ -145,16 +151,30 @@ class MpsHook(BaseHook):
 
         return self.describe(AIGC_AUDIO, mps_task_id)
 
-    def create(self, shape: RequestShape, params: dict[str, Any]) -> CreatedTask:
-        """Create a task from a request that was built by its shape."""
+    def create(
+        self, shape: RequestShape, params: dict[str, Any], on_created: Callable[[str], None] | None = None
+    ) -> CreatedTask:
+        """Create a task from a request that was built by its shape.
+
+        :param on_created: is told the TaskId at once, before the connection is closed and anything else can fail.
+        :raises AmbiguousCreateError: it was sent, and a paid task may exist.
+        :raises DuplicateSessionError: MPS has the task already, and does not say which one it is.
+        """
+        from airflow_provider_mps.api.sessions import DUPLICATE_CODE, find_first
+
         with self.client() as client:
             try:
-                created = client.create(shape.action, params)
+                created = client.create(shape.action, params, shape.repeatable)
             except ApiError as error:
                 other = shape.other_spelling(params) if error.code.startswith("UnknownParameter") else None
-                if other is None:
+                if other is not None:
+                    created = client.create(shape.action, other, shape.repeatable)
+                elif shape.repeatable and error.code == DUPLICATE_CODE:
+                    created = client.run(find_first(client, shape.action, params["SessionId"]))
+                else:
                     raise
-                created = client.create(shape.action, other)
+            if on_created:
+                on_created(created.task_id)
         _stats().incr("mps.submitted", tags={"action": shape.action})
         return created
 
@@ -167,6 +187,20 @@ class MpsHook(BaseHook):
         with self.client() as client:
             response = client.call(family.describe, {"TaskId": mps_task_id}, within)
         return family.status(mps_task_id, response)
+
+    async def abort(self, family: TaskFamily, mps_task_id: str) -> str:
+        """Stop a task that still waits, where the API can (ManageTask); a sentence that says what became of it."""
+        task = f"{family.title} task {mps_task_id}"
+        if not family.can_abort:
+            return f"{task} goes on at MPS and is billed there: such tasks cannot be cancelled."
+        try:
+            status = family.status(mps_task_id, await self.acall(family.describe, {"TaskId": mps_task_id}))
+            if status.state is TaskState.WAIT:
+                await self.acall("ManageTask", {"OperationType": "Abort", "TaskId": mps_task_id})
+                return f"{task} was still waiting at MPS and is aborted."
+            return f"{task} is {status.word} at MPS: it can be aborted only while it waits, and is billed."
+        except MpsError as error:
+            return f"{task} may go on at MPS and be billed: it could not be aborted: {error}"
 
     def wait(
         self,

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
+from airflow_provider_mps.api.errors import AmbiguousCreateError
+
 KEY = "mps_task"
 RETENTION = timedelta(days=7)
 
@@ -23,6 +25,11 @@ class Remembered:
     digest: str
     at: float
     task_id: str = ""
+
+    def in_doubt(self, action: str, params: dict[str, Any]) -> AmbiguousCreateError:
+        """What to raise for an entry without a TaskId."""
+        at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.at))
+        return AmbiguousCreateError(action, params, at, "the worker of an earlier try was lost before the answer came")
 
 
 class Memory:

@@ -20,8 +20,9 @@ from airflow_provider_mps.api.errors import (
     TaskFailedError,
     WaitTimeoutError,
 )
-from airflow_provider_mps.api.tasks import AIGC_AUDIO
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA
 from airflow_provider_mps.hooks.mps import MpsHook, airflow_errors
+from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.triggers.waiting import WaitsForTask
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
             error.retry_helps = False  # asked again, it is the same task that failed
             raise
         self.log_files(status)
-        self.push_urls(context, status)
+        self.push_files(context, status)
         return self.family.result(status)
 
 
@@ -148,3 +149,35 @@ class AigcAudioTaskSensor(TaskSensor):
     """
 
     family = AIGC_AUDIO
+    operator_extra_links = (ListenLink(), StoredInCosLink())
+
+
+class AigcVideoTaskSensor(TaskSensor):
+    """Waits for an AIGC video task.
+
+    Returns ``{"TaskId", "Status": "DONE", "VideoUrls": [...], "Resolution"}``, and pushes ``video_urls``.
+    """
+
+    family = AIGC_VIDEO
+    operator_extra_links = (WatchLink(), StoredInCosLink())
+
+
+class AigcImageTaskSensor(TaskSensor):
+    """Waits for an AIGC image task.
+
+    Returns ``{"TaskId", "Status": "DONE", "ImageUrls": [...]}``, and pushes ``image_urls``.
+    """
+
+    family = AIGC_IMAGE
+    operator_extra_links = (ViewLink(), StoredInCosLink())
+
+
+class MpsTaskSensor(TaskSensor):
+    """Waits for a task of ProcessMedia or EditMedia (DescribeTaskDetail).
+
+    Returns the task's own object (``WorkflowTask`` or ``EditMediaTask``) with the TaskId, and pushes ``cos_uris``.
+    A task that is FINISH has succeeded only if its ErrCode and each result in it say so.
+    """
+
+    family = MEDIA
+    operator_extra_links = (StoredInCosLink(),)

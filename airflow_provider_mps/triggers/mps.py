@@ -95,12 +95,7 @@ class MpsTaskTrigger(BaseTrigger):
         """
         if await self._still_deferred():
             return
-        family = FAMILIES[self.kind]
-        self.log.warning(
-            "%s task %s goes on at MPS and is billed there: such tasks cannot be cancelled.",
-            family.title,
-            self.mps_task_id,
-        )
+        self.log.warning(await MpsHook(self.mps_conn_id).abort(FAMILIES[self.kind], self.mps_task_id))
 
     async def _still_deferred(self) -> bool:
         ti = self.task_instance

@@ -11,12 +11,15 @@ from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_mps.api.cos import CosObject
 from airflow_provider_mps.api.errors import InvalidArgumentError, MpsError, WaitTimeoutError
 from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
+from airflow_provider_mps.links.mps import CONSOLE_XCOM
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -41,6 +44,8 @@ class WaitsForTask(BaseOperator):
     family: ClassVar[TaskFamily]
     mps_conn_id: str
     max_poll_failures: int
+    outputs: Sequence[str] = ()
+    """The files in COS, once the task is done."""
 
     @property
     def hook(self) -> MpsHook:
@@ -90,12 +95,7 @@ class WaitsForTask(BaseOperator):
     def log_files(self, status: TaskStatus) -> None:
         """Say what came out: number, length and format; not where, for a URL may be signed."""
         formats = Counter(os.path.splitext(urlsplit(url).path)[1].lstrip(".") or "file" for url in status.urls)
-        lengths = [
-            f"{item['Duration']} s"
-            for name in self.family.outputs.values()
-            for item in status.response.get(name) or ()
-            if isinstance(item, dict) and item.get("Duration") is not None
-        ]
+        lengths = [f"{duration} s" for duration in _durations(status)]
         self.log.info(
             "%s task %s is %s: %s%s",
             self.family.title,
@@ -105,9 +105,37 @@ class WaitsForTask(BaseOperator):
             f" ({', '.join(lengths)})" if lengths else "",
         )
 
-    def push_urls(self, context: Context, status: TaskStatus) -> None:
-        for key, urls in self.family.urls_by_xcom(status).items():
-            context["ti"].xcom_push(key=key, value=urls)
+    def push_files(
+        self, context: Context, status: TaskStatus, store_cos_param: Mapping[str, Any] | None = None
+    ) -> None:
+        """Push where the files are, by XCom key; those in COS as ``cos_uris``, with the console's page."""
+        files = self.family.read_files(status.response)
+        in_cos = self.family.read_cos(status.response) or [
+            found for url in status.urls if (found := CosObject.from_url(url, store_cos_param))
+        ]
+        if in_cos:
+            files["cos_uris"] = [file.uri for file in in_cos]
+            context["ti"].xcom_push(key=CONSOLE_XCOM, value=in_cos[0].console_url(self.hook.site))
+        for key, value in files.items():
+            context["ti"].xcom_push(key=key, value=value)
+        self.outputs = files.get("cos_uris", [])
+        describe_outlets(
+            context,
+            self.outlets or (),
+            {"mps_task_id": status.task_id, "files": self.outputs, "durations": _durations(status)},
+        )
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """What MPS read, and what it stored in COS."""
+        arguments = [getattr(self, name, None) for name in self.template_fields]
+        return operator_lineage(references(arguments), self.outputs)
+
+
+def _durations(status: TaskStatus) -> list[Any]:
+    """The files' lengths, as far as the service tells them: of audio, in seconds."""
+    lists = [value for value in status.response.values() if isinstance(value, list)]
+    items = [item for value in lists for item in value if isinstance(item, dict)]
+    return [item["Duration"] for item in items if item.get("Duration") is not None]
 
 
 def seconds(argument: str, value: float | timedelta) -> float:

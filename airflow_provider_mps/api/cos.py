@@ -1,0 +1,61 @@
+"""Files in COS, Tencent Cloud's object storage: how they are named, and where to look at them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+from airflow_provider_mps.api.errors import InvalidArgumentError
+
+# BucketName-APPID.cos.REGION.myqcloud.com (COS reference, "Regions and access endpoints")
+_HOST = re.compile(r"(?P<bucket>[a-z0-9-]+)\.cos\.(?P<region>[a-z0-9-]+)\.(?:myqcloud|tencentcos)\.com?")
+_CONSOLES = {"intl": "https://console.tencentcloud.com", "cn": "https://console.cloud.tencent.com"}
+
+
+@dataclass(frozen=True)
+class CosObject:
+    """One file in COS. Its ``uri``, ``cos://bucket/key``, holds no signature: it may be logged and passed on."""
+
+    bucket: str
+    key: str
+    region: str = ""
+
+    @property
+    def uri(self) -> str:
+        return f"cos://{self.bucket}/{self.key}"
+
+    def console_url(self, site: str) -> str:
+        """The page of the bucket's folder in the console of a site (``intl`` or ``cn``)."""
+        folder = self.key.rpartition("/")[0]
+        query = {"bucket": self.bucket, "region": self.region, "path": f"/{folder}"}
+        return f"{_CONSOLES[site]}/cos/bucket?{urlencode({k: v for k, v in query.items() if v}, quote_via=quote)}"
+
+    @classmethod
+    def from_uri(cls, argument: str, value: str, region: str) -> CosObject:
+        """The object that a ``cos://bucket/key`` names.
+
+        :raises InvalidArgumentError: it names none.
+        """
+        parts = urlsplit(value)
+        if parts.scheme != "cos" or not parts.netloc or not parts.path.strip("/"):
+            raise InvalidArgumentError(argument, f"{value.split('?')[0]!r} is no cos://bucket/key")
+        return cls(parts.netloc, value.partition(f"{parts.netloc}/")[2], region)
+
+    @classmethod
+    def from_url(cls, url: str, store_cos_param: Mapping[str, Any] | None = None) -> CosObject | None:
+        """The object that a result's URL leads to, if it is one.
+
+        :param store_cos_param: where MPS was asked to store it; tells the bucket where the URL's host does not.
+        """
+        parts = urlsplit(url)
+        path = unquote(parts.path).lstrip("/")
+        if found := _HOST.fullmatch(parts.hostname or ""):
+            return cls(found["bucket"], path, found["region"])
+        if not store_cos_param:
+            return None
+        folder = str(store_cos_param.get("CosBucketPath") or "").strip("/")
+        key = "/".join(filter(None, (folder, path.rpartition("/")[2])))
+        return cls(str(store_cos_param["CosBucketName"]), key, str(store_cos_param["CosBucketRegion"]))

@@ -1,0 +1,49 @@
+"""What a task read and wrote, for OpenLineage and for the assets that it is an outlet of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+def operator_lineage(inputs: Iterable[str], outputs: Iterable[str]) -> Any:
+    """OpenLineage's view of a task, from URLs and URIs, or None where the openlineage provider is not installed.
+
+    Queries of URLs are left out: they may be signatures.
+    """
+    try:
+        from airflow.providers.common.compat.openlineage.facet import Dataset
+        from airflow.providers.openlineage.extractors import OperatorLineage  # type: ignore[import-not-found]
+    except ImportError:
+        return None
+
+    def datasets(uris: Iterable[str]) -> list[Any]:
+        parts = [urlsplit(uri) for uri in uris]
+        return [Dataset(namespace=f"{part.scheme}://{part.netloc}", name=part.path.lstrip("/")) for part in parts]
+
+    return OperatorLineage(inputs=datasets(inputs), outputs=datasets(outputs))
+
+
+def describe_outlets(context: Context, outlets: Iterable[Any], extra: Mapping[str, Any]) -> None:
+    """Give the event of each asset that the task is an outlet of something to say: it is kept, so no signed URL."""
+    events = context.get("outlet_events")
+    if events is not None:
+        for asset in outlets:
+            events[asset].extra = dict(extra)
+
+
+def references(value: Any) -> list[str]:
+    """Each URL and ``cos://`` URI in an operator's arguments, at any depth, and each COS object of the API."""
+    if isinstance(value, str):
+        return [value] if value.startswith(("http://", "https://", "cos://")) else []
+    if isinstance(value, Mapping):
+        if value.get("Bucket") and value.get("Object"):
+            return [f"cos://{value['Bucket']}/{str(value['Object']).lstrip('/')}"]
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return []
+    return [found for item in value for found in references(item)]
