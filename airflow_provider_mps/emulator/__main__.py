@@ -31,7 +31,7 @@ def main() -> None:
     try:
         emulator = MpsEmulator(**vars(arguments))
         emulator.start()
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         sys.exit(f"The emulator cannot start: {error}")
     ready = {"url": emulator.url, "port": emulator.port, "connection": emulator.connection}
     sys.stdout.write(json.dumps(ready) + "\n")

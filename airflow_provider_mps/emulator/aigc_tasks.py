@@ -19,7 +19,7 @@ def output_files(task: EmulatedTask) -> list[MediaFile]:
     params = task.params
     match task.kind:
         case "aigc_image":
-            count = min(params.get("OutputImageCount", 1), _MAX_FILES)
+            count = max(1, min(params.get("OutputImageCount", 1), _MAX_FILES))
             return [_file(task, index, "png") for index in range(count)]
         case "aigc_video":
             seconds = max(1, min(params.get("Duration", 5), _MAX_VIDEO_SECONDS))

@@ -153,7 +153,7 @@ def mix(sounds: Iterable[Sound], seconds: float) -> array[int]:
     heard = [0.0] * (2 * round(seconds * SAMPLE_RATE))
     for sound in sounds:
         begin, skip, length = (2 * round(time * SAMPLE_RATE) for time in (sound.at, sound.skip, sound.seconds))
-        for index, value in enumerate(sound.source.samples()[skip : skip + length][: len(heard) - begin], begin):
+        for index, value in zip(range(begin, len(heard)), sound.source.samples()[skip : skip + length], strict=False):
             heard[index] += sound.volume * value
     return _pcm(heard)
 

@@ -19,8 +19,8 @@ from airflow_provider_mps.emulator.tasks import EmulatedTask, Phase
 Params = dict[str, Any]
 FindInput = Callable[[Params], MediaFile]
 
-FAILED = 70000
-"""The ErrCode of a failure inside the service."""
+_FAILED = 70000  # the ErrCode of a failure inside the service
+_MAX_SECONDS = 60.0  # what is longer would cost too much to make
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ _SIZE = {"Width": media.WIDTH, "Height": media.HEIGHT}
 
 
 def _failure(message: str) -> Params:
-    return {"ErrCode": FAILED, "Message": message}
+    return {"ErrCode": _FAILED, "Message": message}
 
 
 def _output(kind: _SubTask, wish: Params, storage: Params, path: str) -> Params:
@@ -197,7 +197,7 @@ def _edited(params: Params, find_input: FindInput) -> MediaFile:
     if (config or {}).get("TargetInfo", {}).get("RemoveAudio"):
         sounds = ()
     seen = [part.sound.source.seed for part in parts if part.seen]
-    seconds = max((part.sound.at + part.sound.seconds for part in parts), default=1.0)
+    seconds = min(max((part.sound.at + part.sound.seconds for part in parts), default=1.0), _MAX_SECONDS)
     key = _key(params["OutputStorage"], _edited_path(params))
     return MediaFile(key, seen[0] if seen else inputs[0].seed, seconds, sounds)
 
@@ -231,7 +231,7 @@ def _composed(config: Params, inputs: dict[str | None, MediaFile]) -> Iterator[_
             if kind == "Empty":
                 at += _seconds(element.get("Duration", "0s"))
             elif kind == "Transition":  # the next element begins that much earlier
-                at -= _seconds(element.get("Duration", "1s"))
+                at = max(0.0, at - _seconds(element.get("Duration", "1s")))
             elif kind in ("Video", "Audio", "Image"):
                 part = _part(element, inputs[element["SourceMedia"]["FileId"]], kind, at)
                 yield part

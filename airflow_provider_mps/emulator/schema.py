@@ -225,9 +225,9 @@ _SOURCES = {
     "CreateAigcImageTask": ("Prompt", "ImageInfos"),
 }
 
-MAX_PROMPT = 2000
-MAX_SESSION_ID = 50
-MAX_SESSION_CONTEXT = 1000
+_MAX_PROMPT = 2000
+_MAX_SESSION_ID = 50
+_MAX_SESSION_CONTEXT = 1000
 
 _TYPE_WORDS: dict[type, str] = {
     str: "String",
@@ -288,8 +288,8 @@ def _require(params: dict[str, Any], name: str, path: str = "") -> None:
 
 
 def _check_aigc(action: str, params: dict[str, Any]) -> None:
-    if len(params.get("Prompt", "")) > MAX_PROMPT:
-        raise ApiError("InvalidParameterValue", f"`Prompt` is longer than {MAX_PROMPT} characters.")
+    if len(params.get("Prompt", "")) > _MAX_PROMPT:
+        raise ApiError("InvalidParameterValue", f"`Prompt` is longer than {_MAX_PROMPT} characters.")
     if not any(params.get(name) for name in _SOURCES[action]):
         raise ApiError("MissingParameter", f"One of {', '.join(_SOURCES[action])} must be given.")
     if "StoreCosParam" in params:
@@ -305,12 +305,12 @@ def _check_aigc(action: str, params: dict[str, Any]) -> None:
 
 
 def _check_session(params: dict[str, Any]) -> None:
-    if len(params.get("SessionId", "")) > MAX_SESSION_ID:
-        raise ApiError("InvalidParameterValue.SessionIdTooLong", f"`SessionId` is over {MAX_SESSION_ID} long.")
-    if len(params.get("SessionContext", "")) > MAX_SESSION_CONTEXT:
+    if len(params.get("SessionId", "")) > _MAX_SESSION_ID:
+        raise ApiError("InvalidParameterValue.SessionIdTooLong", f"`SessionId` is over {_MAX_SESSION_ID} long.")
+    if len(params.get("SessionContext", "")) > _MAX_SESSION_CONTEXT:
         raise ApiError(
             "InvalidParameterValue.SessionContextTooLong",
-            f"`SessionContext` is over {MAX_SESSION_CONTEXT} characters.",
+            f"`SessionContext` is over {_MAX_SESSION_CONTEXT} characters.",
         )
 
 
@@ -347,24 +347,28 @@ def _check_edit_media(params: dict[str, Any]) -> None:
             "InvalidParameterValue",
             "The file name in `OutputObjectPath` may have letters, digits, `-` and `_` only, 64 at most.",
         )
+    ids = [file.get("Id") for file in params["FileInfos"]]
     for track in params["ComposeConfig"].get("Tracks", []):
         for item in track.get("Items", []):
-            _require(item, "Type", "ComposeConfig.Tracks.Items.")
-            if item["Type"] in ("Video", "Audio", "Image"):
-                _require(item, item["Type"], "ComposeConfig.Tracks.Items.")
-                _require(item[item["Type"]], "SourceMedia", f"ComposeConfig.Tracks.Items.{item['Type']}.")
-                _require(item[item["Type"]]["SourceMedia"], "FileId", "SourceMedia.")
-    known = {file.get("Id") for file in params["FileInfos"]}
-    for name, value in _leaves(params["ComposeConfig"]):
-        if name == "FileId" and value not in known:
-            raise ApiError("InvalidParameterValue", f"`FileId` {value!r} is the Id of none of `FileInfos`.")
-        pattern = _TIMES.get(name)
-        if pattern and not re.fullmatch(pattern, value):
+            _check_item(item, ids)
+
+
+def _check_item(item: dict[str, Any], ids: list[str | None]) -> None:
+    """Check an element of a track; ``ids`` are those of the input files."""
+    kind = item.get("Type")
+    if kind not in _ITEMS:
+        raise ApiError("InvalidParameterValue", f"An item's `Type` must be one of {', '.join(_ITEMS)}.")
+    file_id = item.get(kind, {}).get("SourceMedia", {}).get("FileId")
+    if kind in ("Video", "Audio", "Image") and (file_id is None or file_id not in ids):
+        raise ApiError("InvalidParameterValue", f"`FileId` {file_id!r} is the Id of none of `FileInfos`.")
+    for name, value in _leaves(item):
+        if name in _TIMES and not re.fullmatch(_TIMES[name], value):
             raise ApiError("InvalidParameterValue", f"`{name}` {value!r} is not a time such as 3.5s.")
         if name == "Volume" and not 0 <= value <= 5:
             raise ApiError("InvalidParameterValue", "`Volume` must be from 0 to 5.")
 
 
+_ITEMS = ("Video", "Audio", "Image", "Transition", "Subtitle", "Empty")
 _SECONDS = r"\d+(\.\d+)?s"
 _SECONDS_OR_PERCENT = r"\d+(\.\d+)?[s%]"
 _TIMES = {

@@ -95,11 +95,10 @@ class MpsEmulator:
         """
         ready: Future[int] = Future()
         self._stopping = asyncio.Event()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(ready)), name="mps-emulator", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), name="mps-emulator", daemon=True)
+        thread.start()
         self.port = ready.result()
+        self._thread = thread
         self._service.url = self.url
 
     def stop(self) -> None:
@@ -107,7 +106,7 @@ class MpsEmulator:
         if self._thread is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
-            self._thread = self._loop = None
+            self._thread = None
 
     @property
     def url(self) -> str:
@@ -201,12 +200,12 @@ class MpsEmulator:
         app.router.add_post("/emulator/reset", self._post_reset)
         # handler_cancellation ends a handler that hangs on purpose when its client leaves.
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-        await runner.setup()
         try:
+            await runner.setup()
             await web.TCPSite(runner, self._host, self.port, ssl_context=self._ssl_context).start()
             ready.set_result(runner.addresses[0][1])
             await self._stopping.wait()
-        except OSError as error:
+        except Exception as error:  # for start() to raise
             ready.set_exception(error)
         finally:
             await runner.cleanup()
@@ -234,16 +233,18 @@ class MpsEmulator:
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         """The file at a URL that a Describe answer gave."""
-        key = request.match_info["key"]
-        return await self._download(request, self._service.file(key, request.query.get("sign", "")))
+        with self._lock:
+            file = self._service.file(request.match_info["key"], request.query.get("sign", ""))
+        return await self._download(request, file)
 
     async def _cos_object(self, request: web.Request) -> web.StreamResponse:
-        """A file in a bucket, as the S3-compatible endpoint of COS gives it to a client with path-style addresses.
+        """A file in a bucket, as COS gives it to an S3 client with path-style addresses.
 
         Only the SecretId is looked at: the signature of S3 is not checked.
         """
-        authorization = request.headers.get("Authorization", "")
-        return await self._download(request, self._service.stored_object(request.match_info["key"], authorization))
+        with self._lock:
+            file = self._service.stored_object(request.match_info["key"], request.headers.get("Authorization", ""))
+        return await self._download(request, file)
 
     async def _download(self, request: web.Request, file: MediaFile | None) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}

@@ -23,7 +23,7 @@ from airflow_provider_mps.emulator.tasks import FAMILIES, EmulatedTask, Family, 
 Answer: TypeAlias = dict[str, Any]
 """The fields of ``Response``, without the RequestId."""
 
-VERSION = "2019-06-12"
+_VERSION = "2019-06-12"
 _FOREIGN_SECONDS = 4.0
 
 # The reference allows letters, digits and -_,;. ; the SDK joins its own name and the caller's with "; ".
@@ -165,7 +165,7 @@ class MpsService:
         if task is None or task.family.describe != action:
             raise _unknown_task(action)
         done = fault is FaultKind.DONE_WITHOUT_URL
-        phase = Phase.ENDED if done else task.phase
+        phase = Phase.ENDED if done else Phase.RUNNING if fault is FaultKind.UNKNOWN_STATUS else task.phase
         if task.kind == "media":
             answer = media_tasks.describe(task, phase, null_results=done)
         else:
@@ -212,8 +212,8 @@ def _check_headers(headers: Mapping[str, str]) -> str:
     """Check what is not the signature's, and return the action."""
     if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise ApiError("InvalidParameter", "Content-Type must be application/json.")
-    if headers.get("x-tc-version") != VERSION:
-        raise ApiError("NoSuchVersion", f"X-TC-Version must be {VERSION}.")
+    if headers.get("x-tc-version") != _VERSION:
+        raise ApiError("NoSuchVersion", f"X-TC-Version must be {_VERSION}.")
     action = headers.get("x-tc-action", "")
     if action not in SHAPES:
         raise ApiError("InvalidAction", f"The action {action[:64]!r} is not known.")

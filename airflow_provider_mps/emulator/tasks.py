@@ -58,14 +58,14 @@ class EmulatedTask:
     run_seconds: float
     never_done: bool = False
     failure: str | None = None
-    task_id: str = ""
+    task_id: str = field(init=False)
     created_at: float = field(default_factory=time.monotonic)
     sign: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     aborted_at: float | None = None
     files: list[MediaFile] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.task_id = self.task_id or f"24000145-{self.family.word}-{uuid.uuid4().hex}"
+        self.task_id = f"24000145-{self.family.word}-{uuid.uuid4().hex}"
 
     @property
     def kind(self) -> str:

@@ -13,7 +13,7 @@ from airflow_provider_mps.emulator.errors import ApiError
 from airflow_provider_mps.emulator.faults import Fault, FaultKind
 from airflow_provider_mps.emulator.service import Answer, response
 
-DRIP_SECONDS = 0.2
+_DRIP_SECONDS = 0.2
 _DRIP_LENGTH = 1_000_000
 _HUGE_LENGTH = 11 * 1024 * 1024
 _BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
@@ -83,7 +83,7 @@ async def _drip(request: web.Request, head: bytes, drop: bytes) -> web.StreamRes
     while transport is not None and not transport.is_closing():
         transport.write(head)
         head = drop
-        await asyncio.sleep(DRIP_SECONDS)
+        await asyncio.sleep(_DRIP_SECONDS)
     return web.Response()
 
 
