@@ -150,12 +150,13 @@ def _note(frequency: float, length: int) -> list[float]:
 
 def mix(sounds: Iterable[Sound], seconds: float) -> array[int]:
     """Play all sounds together, cut to ``seconds``."""
-    heard = [0.0] * (2 * round(seconds * SAMPLE_RATE))
+    heard = array("h", bytes(4 * round(seconds * SAMPLE_RATE)))
     for sound in sounds:
         begin, skip, length = (2 * round(time * SAMPLE_RATE) for time in (sound.at, sound.skip, sound.seconds))
-        for index, value in zip(range(begin, len(heard)), sound.source.samples()[skip : skip + length], strict=False):
-            heard[index] += sound.volume * value
-    return _pcm(heard)
+        part = sound.source.samples()[skip : skip + length]
+        before = heard[begin : begin + len(part)]
+        heard[begin : begin + len(part)] = _pcm(a + sound.volume * b for a, b in zip(before, part, strict=False))
+    return heard
 
 
 def _pcm(values: Iterable[float]) -> array[int]:

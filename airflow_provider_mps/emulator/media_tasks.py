@@ -20,7 +20,7 @@ Params = dict[str, Any]
 FindInput = Callable[[Params], MediaFile]
 
 _FAILED = 70000  # the ErrCode of a failure inside the service
-_MAX_SECONDS = 60.0  # what is longer would cost too much to make
+_MAX_SECONDS = 30.0  # what is longer would cost too much to make
 
 
 @dataclass(frozen=True)

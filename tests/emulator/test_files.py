@@ -163,6 +163,34 @@ def test_edit_media_mixes_the_sounds_of_its_inputs(mps):
     assert list(heard[second : 2 * second]) == [round(value / 2) for value in tune[second // 2 : second // 2 + second]]
 
 
+def test_a_long_composition_with_transitions_is_cut(mps):
+    source = {"SourceMedia": {"FileId": "a"}}
+    items = [
+        {"Type": "Transition", "Transition": {}},
+        {"Type": "Image", "Image": source | {"TrackTime": {"Duration": "20s"}}},
+        {"Type": "Transition", "Transition": {"Duration": "2s"}},
+        {"Type": "Video", "Video": source},
+        {"Type": "Empty", "Empty": {"Duration": "9s"}},
+        {"Type": "Video", "Video": source},
+    ]
+    url_input = {"Type": "URL", "UrlInputInfo": {"Url": "https://example.com/a.mp4"}}
+    params = {
+        "FileInfos": [{"Id": "a", "InputInfo": url_input}],
+        "OutputStorage": OUTPUT,
+        "OutputObjectPath": "/long.mp4",
+        "ComposeConfig": {"Tracks": [{"Type": "Video", "Items": items}]},
+    }
+    mps.call("EditMedia", params)
+    film = mps.client.get(f"{mps.emulator.url}/cos/films-1/long.mp4", headers=S3_AUTHORIZATION).content
+    (_, frames), (_, sound) = tracks(film)
+    assert (len(frames), len(sound)) == (300, 30 * 44_100)
+    heard = array("h", b"".join(sound))
+    second = 2 * 44_100
+    assert not any(heard[: 18 * second])
+    assert any(heard[18 * second : 22 * second])
+    assert not any(heard[22 * second :])
+
+
 @pytest.mark.parametrize(
     ("script", "served"), [('for last; do :; done; printf encoded > "$last"', b"encoded"), ("exit 1", None)]
 )
