@@ -114,6 +114,10 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": "airflow_provider_mps.transfers.mps_to_object_storage",
             }
         ],
+        "extra-links": [
+            f"airflow_provider_mps.links.mps.{name}"
+            for name in ("ListenLink", "WatchLink", "ViewLink", "StoredInCosLink")
+        ],
         "connection-types": [
             {
                 "connection-type": "tencent_mps",

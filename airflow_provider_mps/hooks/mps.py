@@ -22,6 +22,7 @@ from airflow_provider_mps.api.errors import (
 from airflow_provider_mps.api.tasks import TaskState
 
 if TYPE_CHECKING:
+    from airflow_provider_mps.api.auth import Keys
     from airflow_provider_mps.api.client import ClientSettings, CreatedTask, MpsClient
     from airflow_provider_mps.api.polling import OnChange, Report
     from airflow_provider_mps.api.requests import RequestShape
@@ -114,6 +115,15 @@ class MpsHook(BaseHook):
         )
         profile = ClientProfile(httpProfile=http, language="en-US")
         return SdkClient(sdk_credential(settings.credential), settings.region, profile)
+
+    def keys(self) -> Keys:
+        """The keys that the connection's credential gives now.
+
+        :raises CredentialError: it gives none; the message names the source.
+        """
+        from airflow_provider_mps.api.auth import Credentials
+
+        return asyncio.run(Credentials(self.settings.credential, self.settings.timeout).aresolve())
 
     def call(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
         """Call any action of the API; the ``Response`` object. Names are as the API writes them.
