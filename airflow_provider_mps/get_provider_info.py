@@ -52,6 +52,11 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "description": "For roles: the host that gives out temporary keys; empty means the site's own",
         "schema": {"type": ["string", "null"]},
     },
+    "cos_endpoint": {
+        "label": "COS endpoint",
+        "description": "URL under which cos:// files are read, such as an internal one; empty means the region's own",
+        "schema": {"type": ["string", "null"]},
+    },
     "proxy": {
         "label": "Proxy",
         "description": "URL of an HTTP proxy, such as http://proxy.example:3128",

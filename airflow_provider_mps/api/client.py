@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -56,6 +57,7 @@ class ClientSettings:
     :param verify: whether TLS certificates are checked, or the path of a CA bundle to check them by.
     :param timeout: seconds for one attempt of a call as a whole.
     :param requests_per_second: the account's limit for each action.
+    :param cos_endpoint: the URL under which COS is read; empty means the region's public one.
     """
 
     host: str
@@ -67,12 +69,16 @@ class ClientSettings:
     verify: bool | str = True
     timeout: float = 30.0
     requests_per_second: float = 20.0
+    cos_endpoint: str = ""
 
     def __post_init__(self) -> None:
         if self.scheme not in ("http", "https"):
             raise InvalidConnectionError(f"schema: {self.scheme!r} is neither https nor http")
         if self.scheme == "http" and not is_loopback(self.host):
             raise InvalidConnectionError(f"schema: plain http is for loopback hosts alone, not for {self.host}")
+        cos = urlsplit(self.cos_endpoint or "https://cos")
+        if not cos.hostname or (cos.scheme != "https" and not (cos.scheme == "http" and is_loopback(cos.hostname))):
+            raise InvalidConnectionError("cos_endpoint: must be an https URL, or http to a loopback host")
         for name in ("timeout", "requests_per_second"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InvalidConnectionError(f"{name}: must be more than 0")

@@ -64,8 +64,10 @@ class CosObject:
         return cls(str(store_cos_param["CosBucketName"]), key, str(store_cos_param["CosBucketRegion"]))
 
 
-def signed_url(file: CosObject, keys: Keys) -> str:
+def signed_url(file: CosObject, keys: Keys, endpoint: str) -> str:
     """A URL under which a file can be read for an hour, through COS's S3-compatible endpoint.
+
+    :param endpoint: the endpoint's URL; empty means the region's public one.
 
     The signature is botocore's (the extra ``cos``). There is no well-kept fsspec filesystem for COS: cosfs has neither
     a description nor a repository on PyPI; and a plain URL lets the transfer resume a download that was cut off.
@@ -80,7 +82,7 @@ def signed_url(file: CosObject, keys: Keys) -> str:
     client = Session().create_client(
         "s3",
         region_name=file.region,
-        endpoint_url=endpoint(file.region),
+        endpoint_url=endpoint or f"https://cos.{file.region}.myqcloud.com",
         aws_access_key_id=keys.secret_id,
         aws_secret_access_key=keys.secret_key,
         aws_session_token=keys.token,
@@ -89,7 +91,3 @@ def signed_url(file: CosObject, keys: Keys) -> str:
     params = {"Bucket": file.bucket, "Key": file.key}
     return str(client.generate_presigned_url("get_object", Params=params, ExpiresIn=3600))
 
-
-def endpoint(region: str) -> str:
-    """COS's S3-compatible endpoint of a region."""
-    return f"https://cos.{region}.myqcloud.com"

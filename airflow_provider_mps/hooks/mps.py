@@ -373,6 +373,7 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
             verify=verified,
             timeout=number("timeout", 30.0),
             requests_per_second=number("requests_per_second", 20.0),
+            cos_endpoint=text("cos_endpoint"),
             credential=CredentialSettings(
                 kind=kinds[choice("credential", kinds, "static")],
                 secret_id=connection.login or "",

@@ -128,7 +128,7 @@ class MpsToObjectStorageOperator(BaseOperator):
         region = self.cos_region or hook.settings.region
         if not region:
             raise InvalidArgumentError("cos_region", "is needed for cos://, as the connection has no region")
-        return signed_url(CosObject.from_uri("urls", url, region), hook.keys())
+        return signed_url(CosObject.from_uri("urls", url, region), hook.keys(), hook.settings.cos_endpoint)
 
 
 @dataclass(frozen=True)
