@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import logging
 import re
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +15,9 @@ from typing import Any, Self
 
 import psutil
 import pytest
+import structlog
 import trustme
+from structlog.stdlib import PositionalArgumentsFormatter
 
 from airflow_provider_mps.emulator import MpsEmulator
 
@@ -62,6 +66,43 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
     return context
+
+
+class Lines(logging.Handler):
+    """All that is logged, as text: Airflow's own loggers are structlog's, those of the libraries are logging's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+    def __call__(self, logger: Any, method: str, event: Any) -> Any:
+        """As structlog's last processor."""
+        event = PositionalArgumentsFormatter()(logger, method, event)
+        self.lines.append(str(event["event"]))
+        self.lines.extend(repr(value) for name, value in event.items() if name != "event")
+        if event.get("exc_info"):
+            self.lines.append(traceback.format_exc())
+        raise structlog.DropEvent
+
+    def of(self, text: str) -> list[str]:
+        """The lines that hold a text."""
+        return [line for line in self.lines if text in line]
+
+
+@pytest.fixture
+def logged() -> Iterator[Lines]:
+    """What is logged during the test, at every level that its loggers are set to."""
+    lines = Lines()
+    processors = structlog.get_config()["processors"]  # changed in place: loggers hold on to the list
+    before = list(processors)
+    processors[:] = [lines]
+    logging.getLogger().addHandler(lines)
+    yield lines
+    logging.getLogger().removeHandler(lines)
+    processors[:] = before
 
 
 @dataclass
@@ -149,6 +190,21 @@ def hang(handler: Handler) -> None:
     handler.server.stopping.wait()
 
 
+def states(*words: str) -> Callable[[Handler], None]:
+    """MPS with one task, which is in each of these states for one question."""
+    left = list(words)
+
+    def respond(handler: Handler) -> None:
+        response: dict[str, Any] = {"TaskId": "the-task", "RequestId": "the-request"}
+        if handler.received.headers["x-tc-action"] == DESCRIBE:
+            audio = {"Url": "https://files.example/files/tune.wav?sign=secret", "Duration": 3}
+            response |= {"Status": left[0], "AudioInfos": [audio, audio] if left[0] == "DONE" else None}
+            del left[: len(left) > 1]
+        handler.answer({"Response": response})
+
+    return respond
+
+
 def ends(work: Callable[[], Any]) -> Any:
     """The outcome of what could hang if the code were wrong: that fails the test instead of stopping it."""
     outcome: dict[str, Any] = {}
@@ -231,6 +287,6 @@ def run_task(operator: Any, ti: TaskInstance | None = None) -> tuple[Any, dict[s
             return result, ti.xcoms
 
 
-def no_urls_in(text: str) -> bool:
-    """Whether a text holds neither a result's URL nor anything else that was signed."""
-    return not re.search(r"/files/|sign=|Signature=", text)
+def no_secret_in(texts: Iterable[str]) -> bool:
+    """Whether texts hold neither the emulator's key, nor a result's URL, nor a signature."""
+    return not [text for text in texts if re.search(r"emulator-key|/files/|sign=|Signature=", text)]

@@ -1,0 +1,153 @@
+"""Submitting and waiting: what the operator returns, pushes, logs and raises, here and in the triggerer."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+
+from airflow_provider_mps.api.errors import NoResultError, TaskFailedError, WaitTimeoutError
+from airflow_provider_mps.emulator import MpsEmulator
+from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
+from tests.support import (
+    CREATE,
+    DESCRIBE,
+    Lines,
+    LoopbackServer,
+    TaskInstance,
+    first_event,
+    no_secret_in,
+    run_task,
+    states,
+    trigger_of,
+)
+
+WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "in the triggerer"])
+
+
+def operator(**arguments: Any) -> CreateAigcAudioTaskOperator:
+    defaults = {"task_id": "create", "prompt": "rain", "poll_interval": 0.05}
+    return CreateAigcAudioTaskOperator(**(defaults | arguments))
+
+
+@WAYS
+def test_without_waiting_it_returns_the_task_id_alone(emulator: MpsEmulator, deferrable: bool) -> None:
+    returned, xcoms = run_task(operator(deferrable=deferrable))
+    assert returned == emulator.tasks[0].task_id
+    assert xcoms == {}
+    assert emulator.count(DESCRIBE) == 0
+
+
+@WAYS
+def test_having_waited_it_also_pushes_the_result(emulator: MpsEmulator, deferrable: bool) -> None:
+    returned, xcoms = run_task(
+        operator(deferrable=deferrable, wait_for_completion=True, additional_parameters={"n": 2})
+    )
+    [task] = emulator.tasks
+    assert returned == task.task_id
+    answer = MpsHook().describe_aigc_audio_task(task.task_id).response
+    assert len(answer["AudioInfos"]) == 2
+    assert xcoms["result"] == {
+        "TaskId": task.task_id,
+        "Status": "DONE",
+        "AudioInfos": answer["AudioInfos"],
+        "VideoInfos": [],
+    }
+    assert xcoms["audio_urls"] == [info["Url"] for info in answer["AudioInfos"]]
+    assert set(xcoms) == {"result", "audio_urls"}
+
+
+def test_seconds_may_be_a_timedelta(emulator: MpsEmulator) -> None:
+    moment = timedelta(milliseconds=50)
+    run_task(operator(wait_for_completion=True, poll_interval=moment, wait_timeout=timedelta(minutes=1)))
+    with pytest.raises(TaskDeferred) as deferred:
+        operator(wait_for_completion=True, deferrable=True, poll_interval=moment).execute({"ti": TaskInstance()})
+    assert trigger_of(deferred.value).poll_interval == 0.05
+
+
+def test_the_deferral_carries_what_it_takes_to_go_on(emulator: MpsEmulator) -> None:
+    waiting = operator(wait_for_completion=True, deferrable=True, wait_timeout=60, max_poll_failures=7)
+    with pytest.raises(TaskDeferred) as deferred:
+        waiting.execute({"ti": TaskInstance()})
+    assert deferred.value.method_name == "execute_complete"
+    assert deferred.value.timeout > timedelta(seconds=60), "the trigger itself keeps the deadline, to the second"
+    assert trigger_of(deferred.value).serialize()[1] == {
+        "kind": "aigc_audio",
+        "mps_task_id": emulator.tasks[0].task_id,
+        "mps_conn_id": "tencent_mps_default",
+        "poll_interval": 0.05,
+        "deadline": deferred.value.trigger.deadline,
+        "max_poll_failures": 7,
+    }
+    event = first_event(trigger_of(deferred.value))
+
+    ti = TaskInstance()
+    elsewhere = operator(wait_for_completion=True, deferrable=True)  # another process, and nothing but the event
+    assert elsewhere.execute_complete({"ti": ti}, event) == emulator.tasks[0].task_id
+    assert set(ti.xcoms) == {"result", "audio_urls"}
+    assert emulator.count(CREATE) == 1
+
+
+@WAYS
+@pytest.mark.parametrize("limit", ["wait_timeout", "execution_timeout"])
+def test_a_wait_that_takes_too_long(emulator: MpsEmulator, deferrable: bool, limit: str) -> None:
+    emulator.fault("never_done", CREATE)
+    arguments: dict[str, Any] = {limit: timedelta(seconds=0.6)}
+    with pytest.raises(AirflowException, match="It goes on at MPS") as late:
+        run_task(operator(wait_for_completion=True, deferrable=deferrable, **arguments))
+    assert isinstance(late.value, WaitTimeoutError)
+    assert not isinstance(late.value, AirflowFailException), "a retry goes on waiting"
+    assert emulator.tasks[0].task_id in str(late.value)
+
+
+@WAYS
+def test_a_deadline_holds_while_the_question_hangs(emulator: MpsEmulator, deferrable: bool) -> None:
+    emulator.fault("hang", DESCRIBE, times=None)
+    with pytest.raises(WaitTimeoutError, match="It goes on at MPS"):
+        run_task(operator(wait_for_completion=True, deferrable=deferrable, wait_timeout=0.5))
+
+
+@WAYS
+def test_a_task_that_fails_may_be_retried(emulator: MpsEmulator, deferrable: bool) -> None:
+    emulator.fault("fail", CREATE, message="the model was out of tune")
+    with pytest.raises(AirflowException, match="the model was out of tune") as failed:
+        run_task(operator(wait_for_completion=True, deferrable=deferrable))
+    assert isinstance(failed.value, TaskFailedError)
+    assert not isinstance(failed.value, AirflowFailException)
+
+
+@WAYS
+def test_a_task_without_a_file_is_an_error(emulator: MpsEmulator, deferrable: bool) -> None:
+    emulator.fault("done_without_url", DESCRIBE, times=None)
+    with pytest.raises(AirflowFailException, match="is DONE and MPS gives no URL") as empty:
+        run_task(operator(wait_for_completion=True, deferrable=deferrable))
+    assert isinstance(empty.value, NoResultError)
+
+
+@WAYS
+def test_the_log_tells_the_story(connect: Callable[..., None], logged: Lines, deferrable: bool) -> None:
+    with LoopbackServer(states("WAIT", "WAIT", "RUN", "PAUSED", "RUN", "DONE")) as server:
+        connect(port=server.server_port)
+        run_task(operator(wait_for_completion=True, deferrable=deferrable))
+    assert [re.sub(r"\b\d+ s$", "... s", line) for line in logged.of("the-task")] == [
+        "Submitted AIGC audio task the-task (RequestId the-request)",
+        "Task the-task: WAIT after ... s",
+        "Task the-task: RUN after ... s",
+        "Task the-task: PAUSED after ... s",
+        "Task the-task: RUN after ... s",
+        "Task the-task: DONE after ... s",
+        "AIGC audio task the-task is DONE: 2 wav (3 s, 3 s)",
+    ]
+    assert no_secret_in(logged.lines)
+
+
+def test_a_killed_wait_says_what_goes_on(emulator: MpsEmulator, logged: Lines) -> None:
+    waiting = operator()
+    waiting.on_kill()
+    assert logged.lines == []
+    run_task(waiting)
+    waiting.on_kill()
+    assert "goes on at MPS and is billed there" in logged.of(emulator.tasks[0].task_id)[-1]

@@ -1,0 +1,110 @@
+"""Templates in the arguments, rendered by Airflow, plain and native, in plain and in mapped operators."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pendulum
+import pytest
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_mps.emulator import MpsEmulator
+from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
+from tests.support import run_task
+
+CONTEXT = {
+    "version": "2.10",
+    "prompt": "[1, 2]",
+    "number": "007",
+    "host": "a.example",
+    "bucket": "bucket-1",
+    "lyrics": "la la",
+    "clips": ["https://a.example/1.mp4", "https://a.example/2.mp4"],
+}
+TEXTS = {
+    "model_name": "{{ number }}",
+    "model_version": "{{ version }}",
+    "scene_type": "{{ 'None' }}",
+    "prompt": "{{ prompt }}",
+    "output_audio_format": "{{ 'wav' }}",
+    "additional_parameters": '{"lyrics": "{{ lyrics }}"}',
+    "mps_operator": "{{ number }}",
+}
+AS_WRITTEN = {
+    "ModelName": "007",
+    "ModelVersion": "2.10",
+    "SceneType": "None",
+    "Prompt": "[1, 2]",
+    "OutputAudioFormat": "wav",
+    "AdditionalParameters": '{"lyrics": "la la"}',
+    "Operator": "007",
+}
+NESTED = {
+    "video_infos": ["https://{{ host }}/1.mp4", {"VideoUrl": "https://{{ host }}/2.mp4"}],
+    "store_cos_param": {"CosBucketName": "{{ bucket }}", "CosBucketRegion": "ap-singapore"},
+    "extra_parameters": {"ResourceId": "r-{{ bucket }}"},
+}
+NESTED_AS_WRITTEN = {
+    "VideoInfos": [{"VideoUrl": "https://a.example/1.mp4"}, {"VideoUrl": "https://a.example/2.mp4"}],
+    "StoreCosParam": {"CosBucketName": "bucket-1", "CosBucketRegion": "ap-singapore"},
+    "ExtraParameters": {"ResourceId": "r-bucket-1"},
+}
+
+
+def dag(native: bool) -> DAG:
+    start = pendulum.datetime(2026, 1, 1)
+    return DAG("templates", schedule=None, start_date=start, render_template_as_native_obj=native)
+
+
+def rendered(operator: Any) -> Any:
+    """The operator that runs, rendered by Airflow: for a mapped one, the one that is made of it."""
+    ti, run = SimpleNamespace(map_index=0), SimpleNamespace(conf=None)
+    context: Any = {**CONTEXT, "dag": operator.dag, "dag_run": run, "task": operator, "ti": ti}
+    operator.render_template_fields(context)
+    return context["task"]
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_text_stays_as_it_was_written_and_nested_templates_render(emulator: MpsEmulator, native: bool) -> None:
+    with dag(native):
+        operator = CreateAigcAudioTaskOperator(task_id="create", **TEXTS, **NESTED)
+    run_task(rendered(operator))
+    assert emulator.requests[0].params == AS_WRITTEN | NESTED_AS_WRITTEN
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_the_same_in_a_mapped_operator(emulator: MpsEmulator, native: bool) -> None:
+    with dag(native):
+        operator = CreateAigcAudioTaskOperator.partial(task_id="create", **NESTED).expand_kwargs([TEXTS])
+    run_task(rendered(operator))
+    assert emulator.requests[0].params == AS_WRITTEN | NESTED_AS_WRITTEN
+
+
+def test_native_rendering_gives_lists_and_dicts(emulator: MpsEmulator) -> None:
+    with dag(native=True):
+        operator = CreateAigcAudioTaskOperator(
+            task_id="create",
+            prompt="rain",
+            video_infos="{{ clips }}",
+            additional_parameters={"lyrics": "{{ lyrics }}", "n": "{{ clips | length }}"},
+        )
+    run_task(rendered(operator))
+    assert emulator.requests[0].params == {
+        "Prompt": "rain",
+        "VideoInfos": NESTED_AS_WRITTEN["VideoInfos"],
+        "AdditionalParameters": '{"lyrics": "la la", "n": 2}',
+    }
+
+
+@pytest.mark.parametrize(("version", "sent"), [(2.6, "2.6"), (3, "3")])
+def test_a_version_given_as_a_number_is_sent_as_a_string(emulator: MpsEmulator, version: Any, sent: str) -> None:
+    run_task(CreateAigcAudioTaskOperator(task_id="create", prompt="rain", model_version=version))
+    assert emulator.requests[0].params["ModelVersion"] == sent
+
+
+def test_the_connection_is_a_template_too(emulator: MpsEmulator) -> None:
+    with dag(native=True):
+        operator = CreateAigcAudioTaskOperator(
+            task_id="create", prompt="rain", mps_conn_id="{{ 'tencent_mps' }}_default"
+        )
+    run_task(rendered(operator))
+    assert len(emulator.tasks) == 1
