@@ -1,0 +1,167 @@
+"""The wait in the triggerer: one event, JSON all through, and nothing left behind."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+from airflow_provider_mps.emulator import MpsEmulator
+from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from tests.support import CREATE, DESCRIBE, Lines, ends, first_event, no_secret_in, open_connections
+
+KINDS = ["aigc_audio", "aigc_video", "aigc_image"]
+
+
+def trigger(mps_task_id: str, kind: str = "aigc_audio", **arguments: Any) -> MpsTaskTrigger:
+    return MpsTaskTrigger(kind, mps_task_id, poll_interval=0.05, **arguments)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_task_that_is_done(emulator: MpsEmulator, kind: str) -> None:
+    task_id = emulator.add_task(kind)
+    event = first_event(trigger(task_id, kind))
+    told = kind.replace("aigc_", "AIGC ")
+    assert event == {"status": "done", "mps_task_id": task_id, "message": f"{told} task {task_id} is done"}
+
+
+def test_a_task_that_failed(emulator: MpsEmulator) -> None:
+    emulator.fault("fail", CREATE, message="out of tune, see https://files.example/a.wav?sign=secret")
+    task_id = MpsHook().create_aigc_audio_task(prompt="rain")
+    event = first_event(trigger(task_id))
+    assert event == {
+        "status": "failed",
+        "mps_task_id": task_id,
+        "message": f"AIGC audio task {task_id} failed at MPS: out of tune, see https://files.example/a.wav?...",
+    }
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["never done", "no answer"])
+def test_a_deadline(emulator: MpsEmulator, hangs: bool) -> None:
+    task_id = emulator.add_task(run_seconds=600)
+    if hangs:
+        emulator.fault("hang", DESCRIBE, times=None)
+    event = first_event(trigger(task_id, deadline=time.time() + 0.5))
+    assert (event["status"], event["mps_task_id"]) == ("timeout", task_id)
+    assert "It goes on at MPS" in event["message"]
+    assert set(event) == {"status", "mps_task_id", "message"}
+
+
+def test_a_deadline_that_has_passed(emulator: MpsEmulator) -> None:
+    assert first_event(trigger("one", deadline=time.time() - 60))["status"] == "timeout"
+
+
+def test_a_final_error(emulator: MpsEmulator) -> None:
+    emulator.fault("error", DESCRIBE, code="UnauthorizedOperation", message="not yours", times=None)
+    event = first_event(trigger("one"))
+    assert event["status"] == "error"
+    assert "UnauthorizedOperation: not yours (RequestId " in event["message"]
+    assert emulator.count(DESCRIBE) == 1
+
+
+def test_a_task_without_a_file(emulator: MpsEmulator) -> None:
+    emulator.fault("done_without_url", DESCRIBE, times=None)
+    event = first_event(trigger(emulator.add_task()))
+    assert event["status"] == "error"
+    assert "gives no URL" in event["message"]
+
+
+def test_a_bad_connection(emulator: MpsEmulator, connect: Callable[..., None]) -> None:
+    connect(password="")
+    event = first_event(trigger("one"))
+    assert event["status"] == "error"
+    assert "password (SecretKey)" in event["message"]
+    assert emulator.requests == []
+
+
+def test_what_comes_unexpectedly_is_not_quoted(emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise KeyError("emulator-key")
+
+    monkeypatch.setattr("airflow_provider_mps.api.client.MpsClient.attempt", fail)
+    event = first_event(trigger("one"))
+    assert event == {
+        "status": "error",
+        "mps_task_id": "one",
+        "message": "KeyError in the triggerer; its log has the details",
+    }
+
+
+def test_the_event_and_the_log_hold_no_url(emulator: MpsEmulator, logged: Lines) -> None:
+    task_id = emulator.add_task()
+    assert no_secret_in(first_event(trigger(task_id)).values())
+    assert logged.of(f"Task {task_id}: DONE after")
+    assert no_secret_in(logged.lines)
+
+
+def leaves_nothing(emulator: MpsEmulator, end: Callable[[list[asyncio.Task[Any]]], Any]) -> None:
+    """Start waits in one event loop, end them, and look at what is left of them."""
+
+    async def run() -> None:
+        before = asyncio.all_tasks()
+        waits = [trigger(emulator.add_task(run_seconds=2), deadline=time.time() + 30) for _ in range(20)]
+        running = [asyncio.create_task(anext(aiter(wait.run()))) for wait in waits]
+        while emulator.count(DESCRIBE) < 10:  # noqa: ASYNC110 - the emulator is in another thread
+            await asyncio.sleep(0.01)
+        assert len(open_connections(emulator.port)) <= 8
+        end(running)
+        await asyncio.wait(running)
+        for wait in waits:
+            await wait.cleanup()
+        while asyncio.all_tasks() != before:  # noqa: ASYNC110 - the poller closes its client
+            await asyncio.sleep(0.01)
+        assert open_connections(emulator.port) == []
+
+    ends(lambda: asyncio.run(run()))
+
+
+def test_cancelled_triggers_leave_neither_tasks_nor_connections(emulator: MpsEmulator) -> None:
+    emulator.fault("hang", DESCRIBE, after=9)
+    leaves_nothing(emulator, lambda running: [task.cancel() for task in running])
+
+
+def test_ended_triggers_leave_neither_tasks_nor_connections(emulator: MpsEmulator) -> None:
+    leaves_nothing(emulator, lambda running: None)
+
+
+def test_triggers_of_one_account_share_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    with MpsEmulator(wait_seconds=0.2, run_seconds=0.2, requests_per_second=20) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(emulator.connection))
+        waits = [trigger(emulator.add_task()) for _ in range(30)]
+
+        async def run() -> list[Any]:
+            return await asyncio.gather(*(anext(aiter(wait.run())) for wait in waits))
+
+        events = ends(lambda: asyncio.run(run()))
+        assert {event.payload["status"] for event in events} == {"done"}
+        assert {request.answer for request in emulator.requests} == {"ok"}, "none was throttled"
+
+
+@pytest.mark.parametrize("map_index", [-1, 3])
+@pytest.mark.parametrize(("state", "speaks"), [("deferred", False), ("failed", True), ("success", True), (None, True)])
+def test_on_kill_speaks_only_when_the_task_is_really_no_longer_deferred(
+    logged: Lines, monkeypatch: pytest.MonkeyPatch, state: str | None, speaks: bool, map_index: int
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def states(**question: Any) -> dict[str, dict[str, Any]]:
+        asked.update(question)
+        name = "wait" if map_index < 0 else f"wait_{map_index}"
+        return {"run": {name: state}}
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(states))
+    killed = trigger("one")
+    killed.task_instance = SimpleNamespace(dag_id="dag", task_id="wait", run_id="run", map_index=map_index)
+    asyncio.run(killed.on_kill())
+    assert asked == {"dag_id": "dag", "task_ids": ["wait"], "run_ids": ["run"], "map_index": map_index}
+    assert bool(logged.of("AIGC audio task one goes on at MPS and is billed there")) == speaks
+
+
+def test_on_kill_without_a_task_instance_does_nothing(logged: Lines) -> None:
+    asyncio.run(trigger("one").on_kill())
+    assert logged.lines == []
