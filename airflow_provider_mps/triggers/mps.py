@@ -35,7 +35,7 @@ class MpsTaskTrigger(BaseTrigger):
         deadline: float | None = None,
         max_poll_failures: int = 10,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.kind = kind
         self.mps_task_id = mps_task_id
         self.mps_conn_id = mps_conn_id
