@@ -6,7 +6,7 @@ import ast
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import httpx
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
-_CHUNK = 1024 * 1024
 _TRIES = 5
 
 
@@ -192,7 +191,7 @@ class _Download:
             total = self._total(response)
             etag = response.headers.get("etag", "")
             self._etag = "" if etag.startswith("W/") else etag
-            for chunk in response.iter_raw(_CHUNK):
+            for chunk in response.iter_raw():  # as it comes: what httpx gathers first is lost when the rest is cut off
                 file.write(chunk)
                 self._received += len(chunk)
             if total is not None and self._received != total:
@@ -240,6 +239,8 @@ def _sources(value: Any) -> list[_Source]:
         return [_Source(_checked(value.get("Url")), {} if duration is None else {"duration": duration})]
     if isinstance(value, str):
         return [_Source(_checked(value), {})]
+    if value is not None and not isinstance(value, Iterable):
+        raise InvalidArgumentError("urls", f"must hold URLs, not {type(value).__name__}")
     return [source for item in value or () for source in _sources(item)]
 
 
