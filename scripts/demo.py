@@ -29,7 +29,7 @@ def main(dag_id: str) -> None:
 
     from airflow_provider_mps.emulator import MpsEmulator
 
-    with MpsEmulator() as emulator:
+    with MpsEmulator(wait_seconds=0.5, run_seconds=4) as emulator:
         os.environ["AIRFLOW_CONN_TENCENT_MPS_DEFAULT"] = json.dumps(emulator.connection)
         state = run(dag_id)
         mps_task_ids = [task.task_id for task in emulator.tasks]

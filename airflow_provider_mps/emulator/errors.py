@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ApiError(Exception):
-    """Raised where a request is refused; becomes ``{"Response": {"Error": {"Code", "Message"}}}``."""
+    """Raised where a request is refused; becomes ``{"Response": {"Error": {"Code", "Message"}}}``, or COS's XML."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")

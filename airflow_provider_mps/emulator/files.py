@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from airflow_provider_mps.emulator.errors import ApiError
 from airflow_provider_mps.emulator.faults import Fault, FaultKind
 from airflow_provider_mps.emulator.wire import cut
 
@@ -17,7 +18,7 @@ async def send(request: web.Request, key: str, data: bytes, fault: Fault | None)
     """The file ``data``, or the part of it that Range asks for."""
     kind = None if fault is None else fault.kind
     if kind is FaultKind.FILE_EXPIRED:
-        return access_denied()
+        return refused(ApiError("AccessDenied", "Request has expired."))
     if fault is not None and kind is FaultKind.FILE_SLOW:
         await asyncio.sleep(fault.seconds)
     if kind is FaultKind.FILE_SHORT:
@@ -46,10 +47,11 @@ async def send(request: web.Request, key: str, data: bytes, fault: Fault | None)
     return web.Response(body=data, status=status, headers=headers)
 
 
-def access_denied() -> web.Response:
-    """What COS answers to a URL that is not signed, or no longer."""
+def refused(error: ApiError) -> web.Response:
+    """What COS answers where it gives no file."""
     return web.Response(
-        status=HTTPStatus.FORBIDDEN,
-        body=b"<?xml version='1.0' encoding='utf-8' ?><Error><Code>AccessDenied</Code></Error>",
+        status=HTTPStatus.NOT_FOUND if error.code == "NoSuchKey" else HTTPStatus.FORBIDDEN,
+        text="<?xml version='1.0' encoding='utf-8' ?>"
+        f"<Error><Code>{error.code}</Code><Message>{error.message}</Message></Error>",
         content_type="application/xml",
     )

@@ -19,6 +19,7 @@ from airflow_provider_mps.emulator.tasks import EmulatedTask, Phase
 Params = dict[str, Any]
 FindInput = Callable[[Params], MediaFile]
 
+_NEVER = "0000-00-00T00:00:00Z"
 _FAILED = 70000  # the ErrCode of a failure inside the service
 _MAX_SECONDS = 30.0  # what is longer would cost too much to make
 
@@ -83,6 +84,19 @@ def describe(task: EmulatedTask, phase: Phase, *, null_results: bool) -> Params:
             "Message": "",
         }
         | own(task, ended=ended, null_results=null_results),
+    }
+
+
+def summary(task: EmulatedTask) -> Params:
+    """The task as DescribeTasks lists it; SessionId is not among the fields."""
+    waiting, ended = task.phase is Phase.WAITING, task.phase is Phase.ENDED
+    return {
+        "TaskId": task.task_id,
+        "TaskType": task.family.word,
+        "CreateTime": _iso(task.created_at),
+        "BeginProcessTime": _NEVER if waiting else _iso(task.started_at),
+        "FinishTime": _iso(task.done_at) if ended and task.done_at is not None else _NEVER,
+        "SubTaskTypes": [kind.type for kind, *_ in _wishes(task.params)] if task.action == "ProcessMedia" else [],
     }
 
 

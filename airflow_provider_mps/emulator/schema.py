@@ -205,6 +205,7 @@ SHAPES: dict[str, Shape] = {
     "DescribeAigcVideoTask": {"TaskId": str},
     "DescribeAigcImageTask": {"TaskId": str},
     "DescribeTaskDetail": {"TaskId": str},
+    "DescribeTasks": {"Status": str, "Limit": int, "ScrollToken": str, "StartTime": str},
     "ManageTask": {"OperationType": str, "TaskId": str},
 }
 
@@ -215,6 +216,7 @@ _REQUIRED = {
     "DescribeAigcVideoTask": ("TaskId",),
     "DescribeAigcImageTask": ("TaskId",),
     "DescribeTaskDetail": ("TaskId",),
+    "DescribeTasks": ("Status",),
     "ManageTask": ("OperationType", "TaskId"),
 }
 
@@ -253,6 +255,8 @@ def check_request(action: str, params: dict[str, Any], *, output_audio_format_at
         _require(params, name)
     if action in _SOURCES:
         _check_aigc(action, params)
+    if action == "DescribeTasks":
+        _check_listing(params)
     if action in _JOB_CHECKS:
         _check_session(params)
         _JOB_CHECKS[action](params)
@@ -312,6 +316,15 @@ def _check_session(params: dict[str, Any]) -> None:
             "InvalidParameterValue.SessionContextTooLong",
             f"`SessionContext` is over {_MAX_SESSION_CONTEXT} characters.",
         )
+
+
+def _check_listing(params: dict[str, Any]) -> None:
+    if params["Status"] not in ("WAITING", "PROCESSING", "FINISH"):
+        raise ApiError("InvalidParameterValue.Status", "`Status` must be WAITING, PROCESSING or FINISH.")
+    if not 1 <= params.get("Limit", 10) <= 100:
+        raise ApiError("InvalidParameterValue.Limit", "`Limit` must be from 1 to 100.")
+    if not params.get("ScrollToken", "0").isdecimal():
+        raise ApiError("InvalidParameterValue", "`ScrollToken` is none that was given out.")
 
 
 def _check_input(info: dict[str, Any], path: str) -> None:

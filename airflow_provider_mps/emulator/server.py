@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import ssl
 import threading
+import time
 from collections import Counter, defaultdict
 from concurrent.futures import Future
 from http import HTTPStatus
@@ -18,6 +19,7 @@ from airflow_provider_mps.emulator import files, wire
 from airflow_provider_mps.emulator.errors import ApiError
 from airflow_provider_mps.emulator.faults import FILE, Fault, FaultKind, Scope
 from airflow_provider_mps.emulator.media import MediaFile
+from airflow_provider_mps.emulator.presigned import verify_presigned
 from airflow_provider_mps.emulator.service import Answer, MpsService, RecordedRequest, parse_object
 from airflow_provider_mps.emulator.signature import Credential
 from airflow_provider_mps.emulator.tasks import FAMILIES, EmulatedTask
@@ -125,7 +127,8 @@ class MpsEmulator:
             "host": self._host,
             "port": self.port,
             "schema": "http" if self._ssl_context is None else "https",
-            "extra": {"token": self._credential.token} if self._credential.token else {},
+            "extra": {"cos_endpoint": self.url}
+            | ({"token": self._credential.token} if self._credential.token else {}),
         }
 
     @property
@@ -193,11 +196,11 @@ class MpsEmulator:
         app = web.Application(client_max_size=_MAX_BODY)
         app.router.add_post("/", self._call)
         app.router.add_get("/files/{key:.+}", self._file)
-        app.router.add_get("/cos/{key:.+}", self._cos_object)
         app.router.add_get("/emulator/state", self._get_state)
         app.router.add_post("/emulator/faults", self._post_fault)
         app.router.add_post("/emulator/tasks", self._post_tasks)
         app.router.add_post("/emulator/reset", self._post_reset)
+        app.router.add_get("/{key:[^/]+/.+}", self._cos_object)
         # handler_cancellation ends a handler that hangs on purpose when its client leaves.
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         try:
@@ -212,7 +215,7 @@ class MpsEmulator:
 
     async def _call(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers = _headers(request)
         action = headers.get("x-tc-action", "")
         params = parse_object(body)
         answer: Answer | ApiError = {}
@@ -235,25 +238,29 @@ class MpsEmulator:
         """The file at a URL that a Describe answer gave."""
         with self._lock:
             file = self._service.file(request.match_info["key"], request.query.get("sign", ""))
-        return await self._download(request, file)
+        return await self._download(request, file or ApiError("AccessDenied", "The URL is not signed, or no longer."))
 
     async def _cos_object(self, request: web.Request) -> web.StreamResponse:
-        """A file in a bucket, as COS gives it to an S3 client with path-style addresses.
-
-        Only the SecretId is looked at: the signature of S3 is not checked.
-        """
-        with self._lock:
-            file = self._service.stored_object(request.match_info["key"], request.headers.get("Authorization", ""))
+        """A file in a bucket, as COS's S3-compatible endpoint gives it to a presigned, path-style URL."""
+        file: MediaFile | ApiError
+        try:
+            verify_presigned(
+                request.method, request.path, request.query, _headers(request), self._service.credentials, time.time()
+            )
+            with self._lock:
+                file = self._service.stored_object(request.match_info["key"])
+        except ApiError as error:
+            file = error
         return await self._download(request, file)
 
-    async def _download(self, request: web.Request, file: MediaFile | None) -> web.StreamResponse:
-        headers = {name.lower(): value for name, value in request.headers.items()}
+    async def _download(self, request: web.Request, file: MediaFile | ApiError) -> web.StreamResponse:
         with self._lock:
-            record = self._service.record(FILE, {"key": request.match_info["key"]}, headers)
+            record = self._service.record(FILE, {"key": request.match_info["key"]}, _headers(request))
             fault = self._service.faults.take(FILE, Scope.FILE) if request.method == "GET" else None
-            record.answer = fault.kind if fault is not None else "ok" if file is not None else "AccessDenied"
-        if file is None:
-            return files.access_denied()
+            told = file.code if isinstance(file, ApiError) else "ok"
+            record.answer = told if fault is None else fault.kind
+        if isinstance(file, ApiError):
+            return files.refused(file)
         data = await asyncio.to_thread(file.data)
         return await files.send(request, file.key, data, fault)
 
@@ -306,6 +313,10 @@ class MpsEmulator:
     async def _post_reset(self, request: web.Request) -> web.Response:
         self.reset()
         return web.json_response({})
+
+
+def _headers(request: web.Request) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
 
 
 def _bad_request(error: Exception) -> web.Response:

@@ -116,6 +116,8 @@ class MpsService:
             return {} if fault is FaultKind.NO_TASK_ID else {"TaskId": task.task_id}
         if action == "ManageTask":
             return self._manage(params)
+        if action == "DescribeTasks":
+            return self._list(params)
         return self._describe(action, params["TaskId"], fault)
 
     def add_task(
@@ -141,11 +143,15 @@ class MpsService:
         task, file = self._files.get(key, (None, None))
         return file if task is not None and task.sign == sign else None
 
-    def stored_object(self, key: str, authorization: str) -> MediaFile | None:
-        """The file at ``bucket/key``, if its task has made it and the request names a known SecretId."""
+    def stored_object(self, key: str) -> MediaFile:
+        """The file at ``bucket/key``.
+
+        :raises ApiError: ``NoSuchKey``: no task has made it yet.
+        """
         task, file = self._files.get(key, (None, None))
-        known = any(f"={secret_id}/" in authorization for secret_id in self.credentials)
-        return file if known and task is not None and task.succeeded else None
+        if file is None or task is None or not task.succeeded:
+            raise ApiError("NoSuchKey", "The specified key does not exist.")
+        return file
 
     def _create(self, family: Family, params: dict[str, Any]) -> EmulatedTask:
         session_id = params.get("SessionId")
@@ -184,6 +190,22 @@ class MpsService:
             raise ApiError("FailedOperation", f"Only a WAITING task can be aborted, not {task.state}.")
         task.abort()
         return {}
+
+    def _list(self, params: dict[str, Any]) -> Answer:
+        """The tasks of ProcessMedia and EditMedia in one state, the newest first: in which order, no page says."""
+        tasks = [
+            media_tasks.summary(task)
+            for task in reversed(self.tasks.values())
+            if task.kind == "media" and task.state == params["Status"]
+        ]
+        tasks = [task for task in tasks if task["CreateTime"] >= params.get("StartTime", "")]
+        begin = int(params.get("ScrollToken") or 0)
+        end = begin + params.get("Limit", 10)
+        return {
+            "TaskSet": tasks[begin:end],
+            "ScrollToken": str(end) if end < len(tasks) else "",
+            "TotalCount": len(tasks),
+        }
 
     def _find_input(self, info: dict[str, Any]) -> MediaFile:
         """The file that a task is given; one that is not the emulator's own is made up from its address."""

@@ -23,7 +23,9 @@ class _XComLink(BaseOperatorLink):
         return self.label
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        value: Any = XCom.get_value(key=self.key, ti_key=ti_key)
+        # Airflow 3 asks on the worker, where the operator itself knows; Airflow 2 on the web server.
+        here = getattr(operator, "files", None)
+        value: Any = XCom.get_value(key=self.key, ti_key=ti_key) if here is None else here.get(self.key)
         if isinstance(value, (list, tuple)):
             value = value[0] if value else None
         return str(value or "")

@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from airflow_provider_mps.links.mps import CONSOLE_XCOM
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -44,8 +45,8 @@ class WaitsForTask(BaseOperator):
     family: ClassVar[TaskFamily]
     mps_conn_id: str
     max_poll_failures: int
-    outputs: Sequence[str] = ()
-    """The files in COS, once the task is done."""
+    files: Mapping[str, Any] = MappingProxyType({})
+    """Where the files are, by XCom key, once the task is done."""
 
     @property
     def hook(self) -> MpsHook:
@@ -109,26 +110,23 @@ class WaitsForTask(BaseOperator):
         self, context: Context, status: TaskStatus, store_cos_param: Mapping[str, Any] | None = None
     ) -> None:
         """Push where the files are, by XCom key; those in COS as ``cos_uris``, with the console's page."""
-        files = self.family.read_files(status.response)
+        files: dict[str, Any] = self.family.read_files(status.response)
         in_cos = self.family.read_cos(status.response) or [
             found for url in status.urls if (found := CosObject.from_url(url, store_cos_param))
         ]
         if in_cos:
             files["cos_uris"] = [file.uri for file in in_cos]
-            context["ti"].xcom_push(key=CONSOLE_XCOM, value=in_cos[0].console_url(self.hook.site))
+            files[CONSOLE_XCOM] = in_cos[0].console_url(self.hook.site)
         for key, value in files.items():
             context["ti"].xcom_push(key=key, value=value)
-        self.outputs = files.get("cos_uris", [])
-        describe_outlets(
-            context,
-            self.outlets or (),
-            {"mps_task_id": status.task_id, "files": self.outputs, "durations": _durations(status)},
-        )
+        self.files = files
+        told = {"mps_task_id": status.task_id, "files": files.get("cos_uris", []), "durations": _durations(status)}
+        describe_outlets(context, self.outlets or (), told)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What MPS read, and what it stored in COS."""
         arguments = [getattr(self, name, None) for name in self.template_fields]
-        return operator_lineage(references(arguments), self.outputs)
+        return operator_lineage(references(arguments), self.files.get("cos_uris", []))
 
 
 def _durations(status: TaskStatus) -> list[Any]:
