@@ -93,4 +93,3 @@ def signed_url(file: CosObject, keys: Keys, endpoint: str) -> str:
     )
     params = {"Bucket": file.bucket, "Key": file.key}
     return str(client.generate_presigned_url("get_object", Params=params, ExpiresIn=3600))
-

@@ -205,7 +205,14 @@ SHAPES: dict[str, Shape] = {
     "DescribeAigcVideoTask": {"TaskId": str},
     "DescribeAigcImageTask": {"TaskId": str},
     "DescribeTaskDetail": {"TaskId": str},
-    "DescribeTasks": {"Status": str, "Limit": int, "ScrollToken": str, "StartTime": str},
+    "DescribeTasks": {
+        "Status": str,
+        "SubTaskHasFailed": bool,
+        "Limit": int,
+        "ScrollToken": str,
+        "StartTime": str,
+        "EndTime": str,
+    },
     "ManageTask": {"OperationType": str, "TaskId": str},
 }
 

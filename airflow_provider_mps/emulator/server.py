@@ -127,8 +127,7 @@ class MpsEmulator:
             "host": self._host,
             "port": self.port,
             "schema": "http" if self._ssl_context is None else "https",
-            "extra": {"cos_endpoint": self.url}
-            | ({"token": self._credential.token} if self._credential.token else {}),
+            "extra": {"cos_endpoint": self.url} | ({"token": self._credential.token} if self._credential.token else {}),
         }
 
     @property

@@ -193,12 +193,14 @@ class MpsService:
 
     def _list(self, params: dict[str, Any]) -> Answer:
         """The tasks of ProcessMedia and EditMedia in one state, the newest first: in which order, no page says."""
+        failed = params.get("SubTaskHasFailed")
         tasks = [
             media_tasks.summary(task)
             for task in reversed(self.tasks.values())
-            if task.kind == "media" and task.state == params["Status"]
+            if task.kind == "media" and task.state == params["Status"] and failed in (None, task.failure is not None)
         ]
-        tasks = [task for task in tasks if task["CreateTime"] >= params.get("StartTime", "")]
+        since, until = params.get("StartTime", ""), params.get("EndTime", "9")
+        tasks = [task for task in tasks if since <= task["CreateTime"] <= until]
         begin = int(params.get("ScrollToken") or 0)
         end = begin + params.get("Limit", 10)
         return {

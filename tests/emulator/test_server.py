@@ -135,7 +135,7 @@ def test_the_connection_names_all_that_airflow_needs(start):
         "host": "127.0.0.1",
         "port": mps.emulator.port,
         "schema": "http",
-        "extra": {"token": "temporary"},
+        "extra": {"token": "temporary", "cos_endpoint": mps.emulator.url},
     }
 
 
