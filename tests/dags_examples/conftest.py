@@ -1,0 +1,3 @@
+"""Fixtures of these tests."""
+
+from tests.support import emulator  # noqa: F401
