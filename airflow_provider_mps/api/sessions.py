@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_mps.api.client import CreatedTask
 from airflow_provider_mps.api.errors import MpsError
+from airflow_provider_mps.api.redaction import without_queries
+from airflow_provider_mps.api.tasks import MEDIA, TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_mps.api.client import MpsClient
@@ -21,12 +23,24 @@ class DuplicateSessionError(MpsError):
     """Raise when MPS already has the task that a create asks for, and does not say which one it is."""
 
 
+class FirstTaskFailedError(MpsError):
+    """Raise when MPS has the task that a create asks for, and it has failed: that SessionId makes no other one."""
+
+    def __init__(self, action: str, task_id: str, reason: str) -> None:
+        super().__init__(
+            f"{action}: MPS has this task already, {task_id}, and it has failed: {without_queries(reason)} "
+            "A SessionId is for one task alone: give another session_id to make a new one."
+        )
+        self.task_id = task_id
+
+
 async def find_first(client: MpsClient, action: str, session: str) -> CreatedTask:
     """The task that was created with a SessionId.
 
     DescribeTasks does not tell SessionIds, so each task that it lists (100 of each state at most) is asked for.
 
     :raises DuplicateSessionError: it is not among them.
+    :raises FirstTaskFailedError: it is, and has failed.
     """
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - _LOOK_BACK_SECONDS))
     for status in ("WAITING", "PROCESSING", "FINISH"):
@@ -35,6 +49,9 @@ async def find_first(client: MpsClient, action: str, session: str) -> CreatedTas
             task_id = str(task.get("TaskId"))
             detail = await client.acall("DescribeTaskDetail", {"TaskId": task_id})
             if detail.get("SessionId") == session:
+                first = MEDIA.status(task_id, detail)
+                if first.state is TaskState.FAIL:
+                    raise FirstTaskFailedError(action, task_id, first.message)
                 return CreatedTask(task_id, str(detail.get("RequestId") or ""))
     raise DuplicateSessionError(
         f"{action}: MPS says that it has this task already (SessionId {session}): an earlier sending of it arrived. "

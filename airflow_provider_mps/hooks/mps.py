@@ -169,6 +169,7 @@ class MpsHook(BaseHook):
         :param on_created: is told the TaskId at once, before the connection is closed and anything else can fail.
         :raises AmbiguousCreateError: it was sent, and a paid task may exist.
         :raises DuplicateSessionError: MPS has the task already, and does not say which one it is.
+        :raises FirstTaskFailedError: MPS has the task already, and it has failed.
         """
         from airflow_provider_mps.api.sessions import DUPLICATE_CODE, find_first
 

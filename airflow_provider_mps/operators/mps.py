@@ -463,6 +463,7 @@ class MediaTaskOperator(CreateTaskOperator):
     family = MEDIA
     operator_extra_links = (StoredInCosLink(),)
     input_cos: str | Mapping[str, Any] | None
+    session_id: str | None
     file_infos: Sequence[Mapping[str, Any]] | None = None
 
     def __init__(self, *, cos_region: str | None = None, **kwargs: Any) -> None:
@@ -478,6 +479,18 @@ class MediaTaskOperator(CreateTaskOperator):
                 self._with_cos_input(file) for file in api_objects("file_infos", self.file_infos)
             ]
         return arguments
+
+    def _submit(self, hook: MpsHook, memory: Memory, params: dict[str, Any]) -> str:
+        from airflow_provider_mps.api.sessions import FirstTaskFailedError
+
+        try:
+            return super()._submit(hook, memory, params)
+        except FirstTaskFailedError as error:
+            if self.session_id:
+                raise
+            self.log.warning("Task %s of an earlier try has failed: creating a new one.", error.task_id)
+            # Made from the failed task, so that all tries from now on share this one, too.
+            return self._submit(hook, memory, params | {"SessionId": session_id(params["SessionId"], error.task_id)})
 
     def _with_cos_input(self, file: dict[str, Any]) -> dict[str, Any]:
         """An EditMediaFileInfo whose URL, if it is ``cos://bucket/key``, is named as MPS wants it."""
