@@ -1,46 +1,14 @@
-"""What every test here has: the waits of a real outage made short, and an emulator."""
+"""What every test here has: the waits of a real outage made short."""
 
-import copy
 from collections.abc import Iterator
 
 import pytest
-import tenacity
 
-from airflow_provider_mps.api import client, polling
-from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.operators import mps as operators
-from tests.reliability.ways import emulated
-
-SHORTER = 100
-"""By how much the client's back-off and its limits in seconds are shorter here; the numbers of tries are real."""
+from tests.reliability.shorter import shorter_waits
 
 
 @pytest.fixture(scope="package", autouse=True)
-def shorter_waits() -> Iterator[None]:
-    """An outage of minutes takes seconds: same rules, same order, same number of tries."""
-    enough = client._enough
-
-    class ShorterWait(tenacity.wait_random_exponential):
-        def __call__(self, retry_state: tenacity.RetryCallState) -> float:
-            return super().__call__(retry_state) / SHORTER
-
-    def enough_shorter(state: tenacity.RetryCallState) -> bool:
-        longer = copy.copy(state)
-        longer.outcome_timestamp = state.start_time + (state.seconds_since_start or 0.0) * SHORTER
-        return enough(longer)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tenacity, "wait_random_exponential", ShorterWait)
-        patch.setattr(client, "_enough", enough_shorter)
-        patch.setattr(polling.Tolerance, "at_least_seconds", 0.3)
-        patch.setattr(polling, "BACKOFF_LIMIT_SECONDS", 0.5)
-        for module in (polling, operators):
-            patch.setattr(module, "NOT_FOUND_GRACE_SECONDS", 3.0)
+def short_outages() -> Iterator[None]:
+    """Nobody waits for minutes here."""
+    with shorter_waits():
         yield
-
-
-@pytest.fixture
-def mps() -> Iterator[MpsEmulator]:
-    """An emulator, and the connection ``mps`` to it."""
-    with emulated("mps") as emulator:
-        yield emulator

@@ -94,6 +94,8 @@ class TaskInstance:
     def __init__(self, make: Callable[[], BaseOperator], retries: int = 1) -> None:
         self.make = make
         self.retries = retries
+        self.dag_id, self.run_id, self.task_id, self.map_index = "dag", "run", "wait", -1
+        self.max_tries = 0
         self.kills: list[int | None] = []
         self.triggerer_dies = False
         self.stored: dict[str, str] = {}
@@ -103,6 +105,7 @@ class TaskInstance:
 
     def run(self) -> Outcome:
         """Play the task instance to its end; to be called again when a user clears it."""
+        self.max_tries += self.retries + 1  # a clear raises it
         kills = iter(self.kills)
         self._outcome = outcome = Outcome(State.FAILED, 0)
         self._first_reschedule = None

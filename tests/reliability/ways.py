@@ -24,8 +24,24 @@ SENSORS = [
     if isinstance(found, type) and issubclass(found, sensors.TaskSensor) and hasattr(found, "family")
 ]
 
-ARGUMENTS: dict[str, dict[str, Any]] = {}
+_BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "ProcessMediaOperator": {
+        "input_url": "https://example.com/film.mp4",
+        "output_cos": _BUCKET,
+        "media_process_task": {"TranscodeTaskSet": [{"Definition": 100010}]},
+    },
+    "EditMediaOperator": {
+        "input_url": "https://example.com/film.mp4",
+        "output_cos": _BUCKET,
+        "output_object_path": "/films/cut.mp4",
+        "output_config": {"Container": "mp4"},
+    },
+}
 """What an operator is to ask for, where a prompt is not enough."""
+
+MAY_HAVE_NO_FILE = {"ProcessMediaOperator", "MpsTaskSensor"}
+"""A review of a film, for example, makes no file."""
 
 
 class Way(StrEnum):
@@ -65,6 +81,15 @@ class Waiting:
     def describe(self) -> str:
         """The action that tells such a task's state."""
         return str(self.cls.family.describe)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the API itself keeps a repeated create from being a second task, by a SessionId."""
+        return self.way.creates and bool(self.cls.request.repeatable)
+
+    @property
+    def may_have_no_file(self) -> bool:
+        return self.cls.__name__ in MAY_HAVE_NO_FILE
 
     def task_instance(
         self, emulator: MpsEmulator, conn_id: str, *, timeout: float = 60, retries: int = 1, **arguments: Any
