@@ -49,6 +49,11 @@ class Memory:
         self._digest = digest
         self._log = log
 
+    @property
+    def kept(self) -> bool:
+        """Whether there is a store."""
+        return self._store is not None
+
     def recall(self) -> Remembered | None:
         """What an earlier try left for the same request. What cannot be read raises, and nothing is created."""
         stored = self._store.get(KEY) if self._store is not None else None

@@ -26,7 +26,7 @@ from airflow_provider_mps.api.requests import (
     is_read,
     session_id,
 )
-from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA, NOT_FOUND_GRACE_SECONDS
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA, NOT_FOUND_GRACE_SECONDS, TaskState
 from airflow_provider_mps.hooks.mps import MpsHook, airflow_errors
 from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.operators.memory import Memory, Remembered
@@ -135,10 +135,16 @@ class CreateTaskOperator(WaitsForTask):
             if self.request.repeatable:
                 params.setdefault("SessionId", _session_id(context["ti"], request_digest))
             memory = self._memory(context, request_digest)
+            if self.durable and not memory.kept:
+                self.log.info(
+                    "There is no task state store here (it came with Airflow 3.3): "
+                    "if this worker is lost, a retry creates, and pays for, a new task."
+                )
             remembered = memory.recall()
             status = self._resume(hook, memory, remembered, params) if remembered else None
             self._mps_task_id = status.task_id if status else self._submit(hook, memory, params)
-            if not self.wait_for_completion:
+            failed_before = status is not None and status.state is TaskState.FAIL
+            if not self.wait_for_completion and not failed_before:
                 memory.forget()
                 return self._mps_task_id
             if status is None or not status.state.ended:
@@ -178,13 +184,7 @@ class CreateTaskOperator(WaitsForTask):
         return began + min(limits) if limits else None
 
     def _memory(self, context: Context, request_digest: str) -> Memory:
-        store = context.get("task_state_store") if self.durable else None
-        if self.durable and store is None:
-            self.log.info(
-                "There is no task state store here (it came with Airflow 3.3): "
-                "if this worker is lost, a retry creates, and pays for, a new task."
-            )
-        return Memory(store, request_digest, self.log)
+        return Memory(context.get("task_state_store") if self.durable else None, request_digest, self.log)
 
     def _resume(
         self, hook: MpsHook, memory: Memory, remembered: Remembered, params: dict[str, Any]
