@@ -28,7 +28,7 @@ class FirstTaskFailedError(MpsError):
 
     def __init__(self, action: str, task_id: str, reason: str) -> None:
         super().__init__(
-            f"{action}: MPS has this task already, {task_id}, and it has failed: {without_queries(reason)} "
+            f"{action}: MPS has this task already, {task_id}, and it has failed: {without_queries(reason)}. "
             "A SessionId is for one task alone: give another session_id to make a new one."
         )
         self.task_id = task_id

@@ -112,7 +112,7 @@ class TaskFamily:
         return {"TaskId": status.task_id, **self.read_result(status.response)}
 
 
-def _aigc_family(kind: str, title: str, describe: str, outputs: dict[str, str], *details: str) -> TaskFamily:
+def aigc_family(kind: str, title: str, describe: str, outputs: dict[str, str], *details: str) -> TaskFamily:
     """A family of AIGC tasks.
 
     :param outputs: from the XCom's key to the field of the ``Response`` that holds its URLs; the first always is one.
@@ -148,16 +148,14 @@ def _urls(value: Any) -> list[str]:
     return [url for url in urls if isinstance(url, str) and url]
 
 
-AIGC_AUDIO = _aigc_family(
+AIGC_AUDIO = aigc_family(
     "aigc_audio",
     "AIGC audio",
     "DescribeAigcAudioTask",
     {"audio_urls": "AudioInfos", "video_urls": "VideoInfos"},
 )
-AIGC_VIDEO = _aigc_family(
-    "aigc_video", "AIGC video", "DescribeAigcVideoTask", {"video_urls": "VideoUrls"}, "Resolution"
-)
-AIGC_IMAGE = _aigc_family("aigc_image", "AIGC image", "DescribeAigcImageTask", {"image_urls": "ImageUrls"})
+AIGC_VIDEO = aigc_family("aigc_video", "AIGC video", "DescribeAigcVideoTask", {"video_urls": "VideoUrls"}, "Resolution")
+AIGC_IMAGE = aigc_family("aigc_image", "AIGC image", "DescribeAigcImageTask", {"image_urls": "ImageUrls"})
 
 
 def _own_object(response: Response) -> dict[str, Any]:
