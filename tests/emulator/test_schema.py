@@ -1,13 +1,11 @@
 """Requests that do not fit are refused with the code that MPS uses, and make no task."""
 
-import inspect
 import json
-import re
 
 import pytest
-from tencentcloud.mps.v20190612 import models
 
 from airflow_provider_mps.emulator.schema import SHAPES
+from tests.sdk_models import whole_request
 
 AUDIO, VIDEO, IMAGE = "CreateAigcAudioTask", "CreateAigcVideoTask", "CreateAigcImageTask"
 COS_INPUT = {"Type": "COS", "CosInputInfo": {"Bucket": "b-1", "Region": "ap-guangzhou", "Object": "/in/a.mp4"}}
@@ -174,23 +172,9 @@ def test_a_server_that_knows_output_audio_format_only_inside_extra_parameters(st
     assert len(mps.emulator.tasks) == 1
 
 
-def whole_request(model):
-    """An object with every field that the SDK's models have, at any depth."""
-    init = inspect.getsource(getattr(models, model).__init__)
-    values = {"str": "1s", "int": 1, "float": 1.5, "bool": True}
-    request = {}
-    for name, is_list, nested, plain in re.findall(
-        r":type (\w+): (list of )?(?::class:`[\w.]+\.)?(?:(\w+)`|(\w+))", init
-    ):
-        kind = nested or plain
-        value = values[kind] if kind in values else whole_request(kind)
-        request[name] = [value] if is_list else value
-    return request
-
-
 @pytest.mark.parametrize("action", list(SHAPES))
 def test_every_field_of_the_sdk_s_models_is_known_with_its_type(mps, action):
-    request = whole_request(f"{action}Request")
+    request = whole_request(action)
     assert request
     # What else may be wrong with such a request does not matter here.
     assert mps.code(action, request) not in ("UnknownParameter", "InvalidParameter")
