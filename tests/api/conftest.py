@@ -1,4 +1,4 @@
-"""Fixtures of these tests: settings for a server, and one call through the client, sync or async."""
+"""Fixtures of these tests: settings for a server, and a call of the client, sync or async, without its repeats."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_mps.api.auth import CredentialSettings
 from airflow_provider_mps.api.client import ClientSettings, MpsClient
-from tests.support import authority, ca_bundle, emulator, ends, tls  # noqa: F401
+from tests.support import authority, ca_bundle, emulator, ends, logged, tls  # noqa: F401
 
 Call = Callable[..., dict[str, Any]]
 
@@ -21,16 +21,16 @@ def settings(port: int, **changes: Any) -> ClientSettings:
 
 @pytest.fixture(params=["sync", "async"])
 def call(request: pytest.FixtureRequest) -> Call:
-    """Call an action with a client of its own; in each way that there is."""
+    """Call an action once with a client of its own; in each way that there is."""
 
     def call_one(settings: ClientSettings, action: str, params: dict[str, Any]) -> dict[str, Any]:
         if request.param == "sync":
             with MpsClient(settings) as client:
-                return client.call(action, params)
+                return client.run(client.attempt(action, params))
 
         async def acall() -> dict[str, Any]:
             async with MpsClient(settings) as client:
-                return await client.acall(action, params)
+                return await client.attempt(action, params)
 
         return asyncio.run(acall())
 

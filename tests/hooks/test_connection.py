@@ -27,6 +27,7 @@ AS_JSON = {
     "role_session_name": "airflow",
     "cvm_role_name": "machine",
     "sts_endpoint": "sts.example",
+    "cos_endpoint": "https://cos.example",
     "proxy": "http://proxy.example:3128",
     "verify": False,
     "timeout": 5,
@@ -50,6 +51,7 @@ def test_extra_fields_as_json_and_as_the_text_that_forms_store(
     assert set(extra) == set(CONNECTION_FIELDS), "every field of the form"
     connect(**extra)
     settings = load(way).settings
+    assert settings.cos_endpoint == "https://cos.example"
     assert (settings.region, settings.proxy, settings.verify) == ("ap-singapore", "http://proxy.example:3128", False)
     assert (settings.timeout, settings.requests_per_second) == (5.0, 12.5)
     credential = settings.credential

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.api.errors import ApiError, CallError, InvalidArgumentError
+from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, InvalidArgumentError
 from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
@@ -28,7 +28,7 @@ def test_call_repeats_reads_and_only_reads(emulator: MpsEmulator, call: Any) -> 
     emulator.fault("http_502", DESCRIBE)
     assert call(DESCRIBE, {"TaskId": emulator.add_task()})
     emulator.fault("http_502", "ManageTask")
-    with pytest.raises(CallError, match="may have run"):
+    with pytest.raises(AmbiguousCreateError, match="may have run"):
         call("ManageTask", {"TaskId": "any", "OperationType": "Abort"})
     assert (emulator.count(DESCRIBE), emulator.count("ManageTask")) == (2, 1)
 
