@@ -62,11 +62,15 @@ def run(dag_id: str) -> str:
 
 
 def describe(path: Path) -> str:
-    """Open a file and say what is in it."""
+    """Open a file and say what is in it; exit when it is not what its name says."""
     if path.suffix == ".wav":
         with wave.open(str(path)) as sound:
             return f"WAV, {sound.getnframes() / sound.getframerate():.1f} s, {sound.getframerate()} Hz"
-    return f"{path.stat().st_size} bytes"
+    content = path.read_bytes()
+    # An MP4 is a row of boxes, each led by its length and name: first the type, and one with the tracks.
+    if path.suffix == ".mp4" and not (content[4:8] == b"ftyp" and b"moov" in content):
+        sys.exit(f"{path} is no MP4.")
+    return f"{path.suffix[1:].upper()}, {len(content):,} bytes"
 
 
 if __name__ == "__main__":
