@@ -187,9 +187,7 @@ class Poller:
         self._wake = asyncio.Event()
         self._polls = self._throttled = 0
         self._host = settings.host
-        self.ended = False
-        # An empty context: this task outlives the wait that began it, and its log lines belong to none.
-        self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+        self._running: asyncio.Task[None] | None = None
 
     async def wait(
         self,
@@ -216,6 +214,9 @@ class Poller:
         if deadline is not None:
             timer = loop.call_later(max(0.0, deadline - time.time()), waiter.expire)
         self._waiters.add(waiter)
+        if not self._running:
+            # An empty context: this task outlives the wait that began it, and its log lines belong to none.
+            self._running = loop.create_task(self._run(), context=contextvars.Context())
         self._enqueue(waiter, waiter.started + min(FIRST_QUESTION_SECONDS, poll_interval))
         try:
             return await waiter.future
@@ -259,7 +260,7 @@ class Poller:
                 else:
                     await self._pause(report_at)
         finally:
-            self.ended = True
+            self._running = None
             for task in self._asking:
                 task.cancel()
             for waiter in self._waiters:
@@ -337,12 +338,9 @@ _pollers = WeakKeyDictionary()
 
 
 def poller(settings: ClientSettings, on_report: Callable[[Report], None] | None = None) -> Poller:
-    """The poller of this event loop for an account; a new one where there is none or it has ended.
-
-    It ends with its last wait, so call :meth:`Poller.wait` at once.
-    """
+    """The poller of this event loop for an account, as long as somebody waits or holds it; else a new one."""
     of_loop = _pollers.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
     found = of_loop.get(settings)
-    if found is None or found.ended:
+    if found is None:
         found = of_loop[settings] = Poller(settings, on_report)
     return found
