@@ -57,6 +57,7 @@ class ClientSettings:
     :param verify: whether TLS certificates are checked, or the path of a CA bundle to check them by.
     :param timeout: seconds for one attempt of a call as a whole.
     :param requests_per_second: the account's limit for each action.
+    :param site: whose account it is: ``intl`` or ``cn``.
     :param cos_endpoint: the URL under which COS is read; empty means the region's public one.
     """
 
@@ -69,6 +70,7 @@ class ClientSettings:
     verify: bool | str = True
     timeout: float = 30.0
     requests_per_second: float = 20.0
+    site: str = "intl"
     cos_endpoint: str = ""
 
     def __post_init__(self) -> None:

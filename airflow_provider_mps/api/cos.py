@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_mps.api.auth import Keys
 
 # BucketName-APPID.cos.REGION.myqcloud.com (COS reference, "Regions and access endpoints")
-_HOST = re.compile(r"(?P<bucket>[a-z0-9-]+)\.cos\.(?P<region>[a-z0-9-]+)\.(?:myqcloud|tencentcos)\.com?")
+_HOST = re.compile(r"(?P<bucket>[a-z0-9-]+)\.cos\.(?P<region>[a-z0-9-]+)\.(?:myqcloud\.com|tencentcos\.(?:com|cn))")
 _CONSOLES = {"intl": "https://console.tencentcloud.com", "cn": "https://console.cloud.tencent.com"}
 
 

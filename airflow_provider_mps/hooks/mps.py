@@ -77,11 +77,6 @@ class MpsHook(BaseHook):
         connection = self.get_connection(self.mps_conn_id)
         return settings_of(self.mps_conn_id, connection, connection.extra_dejson)
 
-    @property
-    def site(self) -> str:
-        """The account's site: ``intl`` or ``cn``."""
-        return "cn" if self.settings.host == _HOSTS["cn"][0] else "intl"
-
     async def aload(self) -> None:
         """Read the connection without blocking the event loop; :attr:`settings` is there afterwards."""
         if "settings" not in self.__dict__:
@@ -355,7 +350,8 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
         return value
 
     try:
-        host, sts_host = _HOSTS[choice("site", _HOSTS, "intl")]
+        site = choice("site", _HOSTS, "intl")
+        host, sts_host = _HOSTS[site]
         host = (connection.host or host).strip()
         if "/" in host or "@" in host:
             raise InvalidConnectionError("host: give the host alone, without a scheme or a path")
@@ -374,6 +370,7 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
             verify=verified,
             timeout=number("timeout", 30.0),
             requests_per_second=number("requests_per_second", 20.0),
+            site=site,
             cos_endpoint=text("cos_endpoint"),
             credential=CredentialSettings(
                 kind=kinds[choice("credential", kinds, "static")],

@@ -116,7 +116,7 @@ class WaitsForTask(BaseOperator):
         ]
         if in_cos:
             files["cos_uris"] = [file.uri for file in in_cos]
-            files[CONSOLE_XCOM] = in_cos[0].console_url(self.hook.site)
+            files[CONSOLE_XCOM] = in_cos[0].console_url(self.hook.settings.site)
         for key, value in files.items():
             context["ti"].xcom_push(key=key, value=value)
         self.files = files
