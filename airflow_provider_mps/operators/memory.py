@@ -20,11 +20,13 @@ class Remembered:
     :param digest: of the request that it was created for, or was about to be.
     :param at: POSIX time of the entry.
     :param task_id: the TaskId; empty from just before the create is sent until its answer is known.
+    :param session_id: the SessionId that the create was sent with, where it has one: a repeat must have the same.
     """
 
     digest: str
     at: float
     task_id: str = ""
+    session_id: str = ""
 
     def in_doubt(self, action: str, params: dict[str, Any]) -> AmbiguousCreateError:
         """What to raise for an entry without a TaskId."""
@@ -63,6 +65,7 @@ class Memory:
             digest=str(stored.get("digest") or ""),
             at=float(stored.get("at") or 0.0),
             task_id=str(stored.get("task_id") or ""),
+            session_id=str(stored.get("session_id") or ""),
         )
         if entry.digest == self._digest:
             return entry
@@ -72,14 +75,14 @@ class Memory:
         )
         return None
 
-    def about_to_create(self) -> None:
+    def about_to_create(self, session_id: str = "") -> None:
         """Remember that a create is being sent. What cannot be written raises, and nothing is sent."""
-        self._write("")
+        self._write(Remembered(self._digest, time.time(), session_id=session_id))
 
     def created(self, task_id: str) -> None:
         """Remember a task that exists. It exists whether or not this can be written."""
         try:
-            self._write(task_id)
+            self._write(Remembered(self._digest, time.time(), task_id))
         except Exception:
             self._log.exception("Task %s could not be remembered; it is waited for all the same.", task_id)
 
@@ -92,6 +95,6 @@ class Memory:
         except Exception:
             self._log.exception("The task state store could not be cleared; a later clear may find the old task.")
 
-    def _write(self, task_id: str) -> None:
+    def _write(self, entry: Remembered) -> None:
         if self._store is not None:
-            self._store.set(KEY, asdict(Remembered(self._digest, time.time(), task_id)), retention=RETENTION)
+            self._store.set(KEY, asdict(entry), retention=RETENTION)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 
 _ABORT_SECONDS = 20
+_SHORTEST_QUESTION_SECONDS = 1.0
 Objects = Sequence[str | Mapping[str, Any]]
 """Reference files: URLs, or the API's objects."""
 
@@ -132,8 +133,6 @@ class CreateTaskOperator(WaitsForTask):
             deadline = self._deadline(began)
             hook = self._hook = self.hook
             request_digest = digest(self.request.action, params)
-            if self.request.repeatable:
-                params.setdefault("SessionId", _session_id(context["ti"], request_digest))
             memory = self._memory(context, request_digest)
             if self.durable and not memory.kept:
                 self.log.info(
@@ -141,7 +140,10 @@ class CreateTaskOperator(WaitsForTask):
                     "if this worker is lost, a retry creates, and pays for, a new task."
                 )
             remembered = memory.recall()
-            status = self._resume(hook, memory, remembered, params) if remembered else None
+            if self.request.repeatable:
+                unanswered = remembered.session_id if remembered else ""
+                params.setdefault("SessionId", unanswered or _session_id(context["ti"], request_digest))
+            status = self._resume(hook, memory, remembered, params, deadline) if remembered else None
             self._mps_task_id = status.task_id if status else self._submit(hook, memory, params)
             failed_before = status is not None and status.state is TaskState.FAIL
             if not self.wait_for_completion and not failed_before:
@@ -187,7 +189,7 @@ class CreateTaskOperator(WaitsForTask):
         return Memory(context.get("task_state_store") if self.durable else None, request_digest, self.log)
 
     def _resume(
-        self, hook: MpsHook, memory: Memory, remembered: Remembered, params: dict[str, Any]
+        self, hook: MpsHook, memory: Memory, remembered: Remembered, params: dict[str, Any], deadline: float | None
     ) -> TaskStatus | None:
         """The status of the task that an earlier try left, or None where a new one is to be made."""
         if not remembered.task_id:
@@ -199,8 +201,9 @@ class CreateTaskOperator(WaitsForTask):
                 raise error
             self.log.warning("%s retry_ambiguous_create is set: creating anew.", error)
             return None
+        within = None if deadline is None else max(_SHORTEST_QUESTION_SECONDS, deadline - time.time())
         try:
-            status = hook.describe(self.family, remembered.task_id)
+            status = hook.describe(self.family, remembered.task_id, within)
         except CallError as error:
             fresh = time.time() - remembered.at < NOT_FOUND_GRACE_SECONDS
             if error.failure is not Failure.NOT_FOUND or fresh:
@@ -223,11 +226,12 @@ class CreateTaskOperator(WaitsForTask):
             self._mps_task_id = task_id
             memory.created(task_id)
 
-        memory.about_to_create()
+        memory.about_to_create(params.get("SessionId", ""))
         try:
             created = hook.create(self.request, params, remember)
         except BaseException as error:
-            if not self._mps_task_id:  # else it is there, and execution_timeout struck just then
+            # Once the TaskId is known, execution_timeout may still strike. A SessionId is kept for whoever tries again.
+            if not self._mps_task_id and not self.request.repeatable:
                 memory.forget()
             if isinstance(error, AmbiguousCreateError):
                 error.retry_helps = self.retry_ambiguous_create
@@ -699,6 +703,9 @@ class MpsApiOperator(BaseOperator):
                 raise remembered.in_doubt(self.action, params)
             memory.about_to_create()
             try:
-                return hook.call(self.action, params)
-            finally:
+                response = hook.call(self.action, params)
+            except MpsError:  # not what a signal raises, such as execution_timeout: it may have been sent by then
                 memory.forget()
+                raise
+            memory.forget()
+            return response

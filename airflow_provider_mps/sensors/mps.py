@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -73,12 +75,14 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         if not self.deferrable:
             try:
                 return super().execute(context)
-            except AirflowSensorTimeout as error:
+            except (AirflowSensorTimeout, AirflowTaskTimeout) as error:
                 told = self.family.goes_on(self.mps_task_id, time.time() - self._began)
-                raise AirflowSensorTimeout(f"timeout={self.timeout:g}: {told}") from error
+                limit = "timeout" if isinstance(error, AirflowSensorTimeout) else "execution_timeout"
+                raise type(error)(f"{limit}: {told}") from error
         with self._errors():
             self._check_task_id()
-        self.defer_until_ended(self.mps_task_id, max(self.poke_interval, _SHORTEST_SECONDS), self._began + self.timeout)
+        deadline = self._began + min(self.timeout, self._execution_seconds)
+        self.defer_until_ended(self.mps_task_id, max(self.poke_interval, _SHORTEST_SECONDS), deadline)
         return None
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -110,7 +114,13 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
             with self._errors():
                 return self._finish(context, self.status_after(event))
         except WaitTimeoutError as error:
-            raise AirflowSensorTimeout(str(error)) from None
+            timeout = AirflowTaskTimeout if self._execution_seconds < self.timeout else AirflowSensorTimeout
+            raise timeout(str(error)) from None
+
+    @property
+    def _execution_seconds(self) -> float:
+        """``execution_timeout``, which Airflow itself does not keep while a task is deferred."""
+        return self.execution_timeout.total_seconds() if self.execution_timeout else math.inf
 
     def _begin(self, context: Context) -> float:
         """When this wait began, as a POSIX time: with mode="reschedule", at the first poke."""
