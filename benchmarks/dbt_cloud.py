@@ -71,7 +71,13 @@ async def wait(runs: int) -> list[tuple[str, float]]:
 
     async def one(run: int) -> tuple[str, float]:
         await greenback.ensure_portal()
-        trigger = DbtCloudRunJobTrigger("dbt_cloud_default", run, time.time() + 3600.0, 1, INTERVAL)
+        trigger = DbtCloudRunJobTrigger(
+            conn_id="dbt_cloud_default",
+            run_id=run,
+            end_time=time.time() + 3600.0,
+            poll_interval=INTERVAL,
+            account_id=1,
+        )
         async for event in trigger.run():
             return event.payload["status"], time.monotonic()
         raise AssertionError("a trigger fires an event")

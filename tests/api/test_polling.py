@@ -277,10 +277,12 @@ def test_a_listener_that_fails_ends_its_own_wait_alone(emulator: MpsEmulator) ->
 
 
 def test_an_account_whose_service_hangs_slows_no_other(emulator: MpsEmulator) -> None:
+    reports: list[Report] = []
     with LoopbackServer(hang) as server:
 
         async def work() -> tuple[list[Any], bool]:
-            stuck = asyncio.create_task(waits(poller(settings(server.server_port)), [f"t{n}" for n in range(30)]))
+            hanging = poller(settings(server.server_port), reports.append)
+            stuck = asyncio.create_task(waits(hanging, [f"t{n}" for n in range(30)]))
             await until(lambda: len(server.requests) == MAX_CONNECTIONS)
             task_ids = [emulator.add_task(wait_seconds=0.0, run_seconds=0.0) for _ in range(5)]
             statuses = await waits(poller(settings(emulator.port)), task_ids)
@@ -291,6 +293,8 @@ def test_an_account_whose_service_hangs_slows_no_other(emulator: MpsEmulator) ->
         statuses, waiting = run(work)
     assert all(status.state is TaskState.DONE for status in statuses)
     assert waiting
+    # No question is asked that would spend its time waiting for a connection.
+    assert [report.polls for report in reports] == [MAX_CONNECTIONS]
 
 
 def test_a_poller_that_breaks_leaves_nobody_waiting_and_the_next_one_works(
