@@ -149,6 +149,23 @@ def test_a_download_that_is_cut_off_is_resumed(tmp_path: Path, at_once: None, et
     assert {each.headers["accept-encoding"] for each in server.requests} == {"identity"}
 
 
+def test_a_server_that_sends_less_than_the_rest_is_asked_for_more(tmp_path: Path, at_once: None) -> None:
+    whole = files(100_000)
+
+    def in_pieces(handler: Handler) -> None:
+        if "range" not in handler.received.headers:
+            whole(handler)
+            return
+        start = int(handler.received.headers["range"].removeprefix("bytes=").removesuffix("-"))
+        piece = CONTENT[start : start + 100_000]
+        content_range = f"bytes {start}-{start + len(piece) - 1}/{len(CONTENT)}"
+        handler.answer(piece, status=206, Content_Range=content_range)
+
+    with LoopbackServer(in_pieces) as server:
+        keep(f"{server.url}/tune.wav", str(tmp_path))
+    assert (tmp_path / "tune.wav").read_bytes() == CONTENT
+
+
 def test_a_server_without_ranges_begins_anew(tmp_path: Path, at_once: None) -> None:
     with LoopbackServer(files(100_000, ranges=False)) as server:
         keep(f"{server.url}/tune.wav", str(tmp_path))
