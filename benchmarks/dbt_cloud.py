@@ -64,14 +64,13 @@ def serve(authority: Any, seconds: list[float], to: Any) -> None:
     to.send(answers)
 
 
-async def wait(runs: int) -> list[tuple[str, float]]:
+async def wait(trigger_class: Any, runs: int) -> list[tuple[str, float]]:
     """Run a trigger for each run; the status of its event, and when it came."""
     import greenback
-    from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
 
     async def one(run: int) -> tuple[str, float]:
         await greenback.ensure_portal()
-        trigger = DbtCloudRunJobTrigger(
+        trigger = trigger_class(
             conn_id="dbt_cloud_default",
             run_id=run,
             end_time=time.time() + 3600.0,
@@ -93,22 +92,24 @@ def main() -> None:
     draw = random.Random(number)
     seconds = [median * math.exp(draw.gauss(0.0, 0.4)) for _ in range(number)]
     authority = trustme.CA()
-    spawn = multiprocessing.get_context("fork")
-    ours, theirs = spawn.Pipe()
-    fake = spawn.Process(target=serve, args=(authority, seconds, theirs))
-    fake.start()
-    port, began = ours.recv()
+    stdout, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115 - Airflow's log
     with tempfile.TemporaryDirectory() as home:
         os.environ["AIRFLOW_HOME"] = home
         os.environ["SSL_CERT_FILE"] = f"{home}/ca.pem"
         authority.cert_pem.write_to_path(os.environ["SSL_CERT_FILE"])
+        from airflow.providers.dbt.cloud.triggers import dbt  # takes seconds, and the runs' clock starts with the fake
+
+        logging.disable(logging.CRITICAL)
+        fork = multiprocessing.get_context("fork")
+        ours, theirs = fork.Pipe()
+        fake = fork.Process(target=serve, args=(authority, seconds, theirs))
+        fake.start()
+        port, began = ours.recv()
         os.environ["AIRFLOW_CONN_DBT_CLOUD_DEFAULT"] = json.dumps(
             {"conn_type": "dbt_cloud", "login": "1", "password": "made-up", "host": f"localhost:{port}"}
         )
-        stdout, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115 - Airflow's log
-        logging.disable(logging.CRITICAL)
-        ends = asyncio.run(wait(number))
-        sys.stdout = stdout
+        ends = asyncio.run(wait(dbt.DbtCloudRunJobTrigger, number))
+    sys.stdout = stdout
     ours.send("tell")
     answers = ours.recv()
     fake.join()
