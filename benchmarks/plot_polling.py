@@ -17,7 +17,7 @@ from typing import Any
 WIDTH, HEIGHT = 860, 360
 TOP, BOTTOM = 60, 300
 COLOURS = {"poller": "#1f77b4", "independent": "#ff7f0e", "dbt_cloud": "#d62728", "ideal": "#888888"}
-TITLES = {"poller": "this package", "independent": "independent waits", "dbt_cloud": "dbt Cloud's trigger"}
+TITLES = {"poller": "this package", "independent": "independent waits", "dbt_cloud": "dbt Cloud trigger"}
 
 Row = dict[str, Any]
 
@@ -80,7 +80,7 @@ def shares(rows: list[Row], left: float, right: float) -> list[str]:
                     f'height="{high:.1f}" fill="{COLOURS[name]}" fill-opacity="{opacity}"/>'
                 )
     for place, (name, title) in enumerate(TITLES.items()):
-        drawn.append(text(left + place * (right - left) / 2.6, BOTTOM + 42, title, "start", COLOURS[name]))
+        drawn.append(text(left + place * (right - left) / 3, BOTTOM + 42, title, "start", COLOURS[name]))
     return drawn
 
 
