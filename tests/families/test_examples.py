@@ -1,7 +1,6 @@
 """The examples of the family run to their ends: what they send, what they leave, and what their pages link to."""
 
 import json
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,7 @@ from sqlalchemy import delete
 
 from airflow_provider_mps.emulator import EmulatedTask, MpsEmulator, RecordedRequest
 from tests.dags_examples.test_examples import EXAMPLES, load
+from tests.movies import track_kinds
 from tests.sdk_models import misfits
 
 
@@ -91,7 +91,7 @@ class TestSoundtrackForAVideo:
 
     def test_the_film_has_the_pictures_of_the_video_and_a_soundtrack(self, ran: Example) -> None:
         [uri] = ran.xcom("keep_film")
-        assert sorted(handlers(Path(uri.removeprefix("file://")).read_bytes())) == [b"soun", b"vide"]
+        assert sorted(track_kinds(Path(uri.removeprefix("file://")).read_bytes())) == ["soun", "vide"]
 
     def test_what_mps_made_goes_on_as_cos_uris_alone(self, ran: Example) -> None:
         [edit] = [task for task in ran.tasks if task.action == "EditMedia"]
@@ -119,25 +119,8 @@ def test_the_dag_after_the_nightly_shorts_sees_each_with_its_length(
     shorts = sorted(path for path in (folder / "shorts").rglob("*") if path.is_file())
     assert len(shorts) == 2
     for short in shorts:
-        assert list(handlers(short.read_bytes())) == [b"vide"]
+        assert list(track_kinds(short.read_bytes())) == ["vide"]
     published = ran.module.publish.test()
     assert published.state == "success"
     lines = sorted(xcom(published, "list_files"))
     assert lines == [f"{short.as_uri()}: {short.stat().st_size:,} bytes" for short in shorts]
-
-
-def handlers(film: bytes) -> Iterator[bytes]:
-    """The kind of each track of an MP4 or QuickTime file, whose boxes fill it without a gap."""
-    top = dict(boxes(film))
-    assert set(top) >= {b"ftyp", b"mdat", b"moov"}
-    for name, track in boxes(top[b"moov"]):
-        if name == b"trak":
-            yield dict(boxes(dict(boxes(track))[b"mdia"]))[b"hdlr"][8:12]
-
-
-def boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    while content:
-        size, name = struct.unpack(">I4s", content[:8])
-        assert 8 <= size <= len(content)
-        yield name, content[8:size]
-        content = content[size:]
