@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,19 @@ def airflow_home() -> Iterator[str]:
     home = os.environ["AIRFLOW_HOME"]
     yield home
     shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def short_memory_for_secrets() -> Iterator[None]:
+    """Airflow masks each connection's secrets for as long as a process lives, by one pattern over all of them.
+
+    A test process sees thousands of connections: the pattern would take minutes and gigabytes.
+    """
+    yield
+    if "airflow.sdk._shared.secrets_masker" in sys.modules:
+        from airflow.sdk._shared.secrets_masker.secrets_masker import _secrets_masker
+
+        _secrets_masker().reset_masker()
 
 
 @pytest.fixture(scope="session")
