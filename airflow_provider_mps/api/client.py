@@ -210,9 +210,7 @@ class MpsClient:
         with _in_doubt(action, params, sending):
             return self.run(self._create(action, params, False, sending))
 
-    async def _create(
-        self, action: str, params: dict[str, Any], repeatable: bool, sending: Sending
-    ) -> CreatedTask:
+    async def _create(self, action: str, params: dict[str, Any], repeatable: bool, sending: Sending) -> CreatedTask:
         response = await self._repeated(action, params, repeatable, sending)
         task_id = response.get("TaskId")
         request_id = str(response.get("RequestId") or "")

@@ -173,8 +173,8 @@ class AmbiguousCreateError(MpsError):
             "A paid task may exist, so it is not sent again. "
             f"RequestId: {request_id or 'none was received'}. Sent: {without_queries(json.dumps(params))}. "
             "Look at the MPS console's usage statistics for that minute, or ask Tencent Cloud support with the "
-            "RequestId; then clear the Airflow task to send it anew. (A create operator does so by itself, at the risk of "
-            "paying twice, with retry_ambiguous_create=True.)"
+            "RequestId; then clear the Airflow task to send it anew. (A create operator does so by itself, at the risk "
+            "of paying twice, with retry_ambiguous_create=True.)"
         )
         self.action = action
         self.params = params

@@ -208,28 +208,6 @@ class MpsHook(BaseHook):
         except MpsError as error:
             return f"{task} may go on at MPS and be billed: it could not be aborted: {error}"
 
-    def wait(
-        self,
-        family: TaskFamily,
-        mps_task_id: str,
-        *,
-        poll_interval: float,
-        deadline: float | None,
-        max_poll_failures: int,
-        on_change: OnChange,
-    ) -> TaskStatus:
-        """Wait here, in this thread, until a task has ended. See :meth:`api.polling.Poller.wait`."""
-        return asyncio.run(
-            self.await_task(
-                family,
-                mps_task_id,
-                poll_interval=poll_interval,
-                deadline=deadline,
-                max_poll_failures=max_poll_failures,
-                on_change=on_change,
-            )
-        )
-
     async def await_task(
         self,
         family: TaskFamily,

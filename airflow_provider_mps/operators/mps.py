@@ -66,6 +66,7 @@ class CreateTaskOperator(WaitsForTask):
     """
 
     request: ClassVar[RequestShape]
+    store_cos_param: Mapping[str, Any] | None = None
     ui_color = "#d9ecff"
     text_fields: ClassVar[frozenset[str]] = frozenset({"mps_conn_id"})
     """Template fields that are text whatever they look like: native rendering would make a number of "2.10"."""
@@ -242,7 +243,7 @@ class CreateTaskOperator(WaitsForTask):
     def _wait_here(self, hook: MpsHook, poll_interval: float, deadline: float | None) -> TaskStatus:
         began = time.monotonic()
         try:
-            return hook.wait(
+            waiting = hook.await_task(
                 self.family,
                 self._mps_task_id,
                 poll_interval=poll_interval,
@@ -250,6 +251,7 @@ class CreateTaskOperator(WaitsForTask):
                 max_poll_failures=self.max_poll_failures,
                 on_change=self.log_change,
             )
+            return asyncio.run(waiting)
         except AirflowTaskTimeout as error:
             told = self.family.goes_on(self._mps_task_id, time.monotonic() - began)
             raise AirflowTaskTimeout(f"execution_timeout: {told}") from error
@@ -261,30 +263,61 @@ class CreateTaskOperator(WaitsForTask):
             memory.forget()
             raise
         self.log_files(status)
-        self.push_files(context, status, getattr(self, "store_cos_param", None))
+        self.push_files(context, status, self.store_cos_param)
         context["ti"].xcom_push(key="result", value=self.family.result(status))
         memory.forget()
         return status.task_id
 
 
-class CreateAigcAudioTaskOperator(CreateTaskOperator):
+class AigcTaskOperator(CreateTaskOperator):
+    """Asks MPS to make something with an AI model. Every accepted request is billed. Base of the next three operators.
+
+    The fields are those of the API reference; all are templated.
+
+    :param model_name: such as ``MiniMaxMusic`` or ``Kling``; the service's lists are open ones.
+    :param model_version: such as ``"2.6"``.
+    :param scene_type: such as ``music``; which ones a model knows, the API reference tells.
+    :param prompt: what to make, 2,000 characters at most; needed where there is no reference file.
+    :param extra_parameters: the API's ``ExtraParameters``, such as ``{"AspectRatio": "9:16"}`` of a video.
+    :param store_cos_param: where in COS to store the files: ``CosBucketName``, ``CosBucketRegion``, ``CosBucketPath``.
+    :param additional_parameters: what the model itself takes, such as lyrics: a dict, or a JSON object as a string.
+    :param mps_operator: who calls (the API's ``Operator``), free text.
+    """
+
+    def __init__(
+        self,
+        *,
+        model_name: str | None = None,
+        model_version: str | None = None,
+        scene_type: str | None = None,
+        prompt: str | None = None,
+        extra_parameters: Mapping[str, Any] | None = None,
+        store_cos_param: Mapping[str, Any] | None = None,
+        additional_parameters: Mapping[str, Any] | str | None = None,
+        mps_operator: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model_name = model_name
+        self.model_version = model_version
+        self.scene_type = scene_type
+        self.prompt = prompt
+        self.extra_parameters = extra_parameters
+        self.store_cos_param = store_cos_param
+        self.additional_parameters = additional_parameters
+        self.mps_operator = mps_operator
+
+
+class CreateAigcAudioTaskOperator(AigcTaskOperator):
     """Asks MPS for AI-generated audio (CreateAigcAudioTask). Every accepted request is billed.
 
     The fields are those of the API reference; all are templated. XComs, having waited: ``audio_urls``, and
     ``video_urls`` where there are any; ``result`` is
     ``{"TaskId", "Status", "AudioInfos": [{"Url", "Duration"}], "VideoInfos"}``.
 
-    :param model_name: such as ``GL`` or ``MiniMaxMusic``; the service's list is an open one.
-    :param model_version: such as ``"3.0-pro"``.
-    :param scene_type: such as ``music``.
-    :param prompt: what to make, 2,000 characters at most; needed where no reference file is given.
     :param video_infos: reference videos: URLs that MPS can reach, or the API's objects.
     :param audio_infos: reference audio, likewise.
     :param output_audio_format: ``mp3`` or ``wav``.
-    :param store_cos_param: where in COS to store the files: ``CosBucketName``, ``CosBucketRegion``, ``CosBucketPath``.
-    :param extra_parameters: the API's ``ExtraParameters``.
-    :param additional_parameters: what the model itself takes, such as lyrics: a dict, or a JSON object as a string.
-    :param mps_operator: who calls (the API's ``Operator``), free text.
     """
 
     family = AIGC_AUDIO
@@ -296,43 +329,23 @@ class CreateAigcAudioTaskOperator(CreateTaskOperator):
     def __init__(
         self,
         *,
-        model_name: str | None = None,
-        model_version: str | None = None,
-        scene_type: str | None = None,
-        prompt: str | None = None,
         video_infos: str | Objects | None = None,
         audio_infos: str | Objects | None = None,
         output_audio_format: str | None = None,
-        store_cos_param: Mapping[str, Any] | None = None,
-        extra_parameters: Mapping[str, Any] | None = None,
-        additional_parameters: Mapping[str, Any] | str | None = None,
-        mps_operator: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.model_name = model_name
-        self.model_version = model_version
-        self.scene_type = scene_type
-        self.prompt = prompt
         self.video_infos = video_infos
         self.audio_infos = audio_infos
         self.output_audio_format = output_audio_format
-        self.store_cos_param = store_cos_param
-        self.extra_parameters = extra_parameters
-        self.additional_parameters = additional_parameters
-        self.mps_operator = mps_operator
 
 
-class CreateAigcVideoTaskOperator(CreateTaskOperator):
+class CreateAigcVideoTaskOperator(AigcTaskOperator):
     """Asks MPS for AI-generated video (CreateAigcVideoTask). Every accepted request is billed.
 
     The fields are those of the API reference; all are templated. XComs, having waited: ``video_urls`` and ``result``,
     ``{"TaskId", "Status", "VideoUrls": [...], "Resolution"}``.
 
-    :param model_name: such as ``Kling`` or ``Hailuo``; the service's list is an open one.
-    :param model_version: such as ``"2.1"``.
-    :param scene_type: what some models offer beside plain generation.
-    :param prompt: what to make, 2,000 characters at most.
     :param negative_prompt: what to leave out.
     :param enhance_prompt: whether the service may improve the prompt.
     :param image_url: the first frame.
@@ -342,10 +355,6 @@ class CreateAigcVideoTaskOperator(CreateTaskOperator):
     :param audio_infos: reference audio, likewise.
     :param subject_infos: subjects to keep alike, as the API's objects.
     :param duration: seconds; which ones a model can make, the API reference tells.
-    :param extra_parameters: the API's ``ExtraParameters``: ``Resolution``, ``AspectRatio``, ``EnableAudio`` and others.
-    :param store_cos_param: where in COS to store the file: ``CosBucketName``, ``CosBucketRegion``, ``CosBucketPath``.
-    :param additional_parameters: what the model itself takes: a dict, or a JSON object as a string.
-    :param mps_operator: who calls (the API's ``Operator``), free text.
     """
 
     family = AIGC_VIDEO
@@ -357,10 +366,6 @@ class CreateAigcVideoTaskOperator(CreateTaskOperator):
     def __init__(
         self,
         *,
-        model_name: str | None = None,
-        model_version: str | None = None,
-        scene_type: str | None = None,
-        prompt: str | None = None,
         negative_prompt: str | None = None,
         enhance_prompt: bool | None = None,
         image_url: str | None = None,
@@ -370,17 +375,9 @@ class CreateAigcVideoTaskOperator(CreateTaskOperator):
         audio_infos: str | Objects | None = None,
         subject_infos: Sequence[Mapping[str, Any]] | None = None,
         duration: int | None = None,
-        extra_parameters: Mapping[str, Any] | None = None,
-        store_cos_param: Mapping[str, Any] | None = None,
-        additional_parameters: Mapping[str, Any] | str | None = None,
-        mps_operator: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.model_name = model_name
-        self.model_version = model_version
-        self.scene_type = scene_type
-        self.prompt = prompt
         self.negative_prompt = negative_prompt
         self.enhance_prompt = enhance_prompt
         self.image_url = image_url
@@ -390,30 +387,18 @@ class CreateAigcVideoTaskOperator(CreateTaskOperator):
         self.audio_infos = audio_infos
         self.subject_infos = subject_infos
         self.duration = duration
-        self.extra_parameters = extra_parameters
-        self.store_cos_param = store_cos_param
-        self.additional_parameters = additional_parameters
-        self.mps_operator = mps_operator
 
 
-class CreateAigcImageTaskOperator(CreateTaskOperator):
+class CreateAigcImageTaskOperator(AigcTaskOperator):
     """Asks MPS for AI-generated images (CreateAigcImageTask). Every accepted request is billed.
 
     The fields are those of the API reference; all are templated. XComs, having waited: ``image_urls`` and ``result``,
     ``{"TaskId", "Status", "ImageUrls": [...]}``.
 
-    :param model_name: such as ``Kling`` or ``GEM``; the service's list is an open one.
-    :param model_version: such as ``"2.1"``.
-    :param scene_type: what some models offer beside plain generation.
-    :param prompt: what to make, 2,000 characters at most.
     :param negative_prompt: what to leave out.
     :param enhance_prompt: whether the service may improve the prompt.
     :param image_infos: reference images: URLs that MPS can reach, or the API's objects.
     :param output_image_count: how many images.
-    :param extra_parameters: the API's ``ExtraParameters``: ``AspectRatio``, ``Resolution`` and others.
-    :param store_cos_param: where in COS to store the files: ``CosBucketName``, ``CosBucketRegion``, ``CosBucketPath``.
-    :param additional_parameters: what the model itself takes: a dict, or a JSON object as a string.
-    :param mps_operator: who calls (the API's ``Operator``), free text.
     """
 
     family = AIGC_IMAGE
@@ -425,33 +410,17 @@ class CreateAigcImageTaskOperator(CreateTaskOperator):
     def __init__(
         self,
         *,
-        model_name: str | None = None,
-        model_version: str | None = None,
-        scene_type: str | None = None,
-        prompt: str | None = None,
         negative_prompt: str | None = None,
         enhance_prompt: bool | None = None,
         image_infos: str | Objects | None = None,
         output_image_count: int | None = None,
-        extra_parameters: Mapping[str, Any] | None = None,
-        store_cos_param: Mapping[str, Any] | None = None,
-        additional_parameters: Mapping[str, Any] | str | None = None,
-        mps_operator: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.model_name = model_name
-        self.model_version = model_version
-        self.scene_type = scene_type
-        self.prompt = prompt
         self.negative_prompt = negative_prompt
         self.enhance_prompt = enhance_prompt
         self.image_infos = image_infos
         self.output_image_count = output_image_count
-        self.extra_parameters = extra_parameters
-        self.store_cos_param = store_cos_param
-        self.additional_parameters = additional_parameters
-        self.mps_operator = mps_operator
 
 
 class MediaTaskOperator(CreateTaskOperator):
@@ -462,17 +431,47 @@ class MediaTaskOperator(CreateTaskOperator):
 
     :param cos_region: the region of the buckets in ``cos://bucket/key``; the connection's ``region`` where it is not
         given.
+    :param input_url: a URL that MPS can reach.
+    :param input_cos: ``cos://bucket/key``, or ``{"Bucket", "Region", "Object"}``.
+    :param output_storage: the API's TaskOutputStorage; or, instead of it, the next one.
+    :param output_cos: ``{"Bucket", "Region"}``.
+    :param task_notify_config: whom MPS notifies.
+    :param tasks_priority: -10 to 10.
+    :param session_id: your own SessionId, 50 characters at most.
+    :param session_context: what MPS passes through, 1,000 characters at most.
+    :param resource_id: the resource to bill.
     """
 
     family = MEDIA
     operator_extra_links = (StoredInCosLink(),)
-    input_cos: str | Mapping[str, Any] | None
-    session_id: str | None
     file_infos: Sequence[Mapping[str, Any]] | None = None
 
-    def __init__(self, *, cos_region: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        cos_region: str | None = None,
+        input_url: str | None = None,
+        input_cos: str | Mapping[str, Any] | None = None,
+        output_storage: Mapping[str, Any] | None = None,
+        output_cos: Mapping[str, Any] | None = None,
+        task_notify_config: Mapping[str, Any] | None = None,
+        tasks_priority: int | None = None,
+        session_id: str | None = None,
+        session_context: str | None = None,
+        resource_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.cos_region = cos_region
+        self.input_url = input_url
+        self.input_cos = input_cos
+        self.output_storage = output_storage
+        self.output_cos = output_cos
+        self.task_notify_config = task_notify_config
+        self.tasks_priority = tasks_priority
+        self.session_id = session_id
+        self.session_context = session_context
+        self.resource_id = resource_id
 
     def _arguments(self) -> dict[str, Any]:
         arguments = super()._arguments()
@@ -518,10 +517,6 @@ class ProcessMediaOperator(MediaTaskOperator):
     ``cos_uris`` and ``result``, the ``WorkflowTask`` with its TaskId.
 
     :param input_info: the API's MediaInputInfo; or, instead of it, one of the next two.
-    :param input_url: a URL that MPS can reach.
-    :param input_cos: ``cos://bucket/key``, or ``{"Bucket", "Region", "Object"}``.
-    :param output_storage: the API's TaskOutputStorage; or, instead of it, the next one.
-    :param output_cos: ``{"Bucket", "Region"}``.
     :param output_dir: the folder in it, such as ``/movies/``.
     :param schedule_id: an orchestration made in the console.
     :param media_process_task: transcoding, snapshots and the like.
@@ -535,11 +530,6 @@ class ProcessMediaOperator(MediaTaskOperator):
     :param mps_task_type: the API's ``TaskType``: ``Online`` or ``Offline``.
     :param activities: an orchestration given here.
     :param skip_mate_data: 1 to skip reading the file's metadata.
-    :param task_notify_config: whom MPS notifies.
-    :param tasks_priority: -10 to 10.
-    :param session_id: your own SessionId, 50 characters at most.
-    :param session_context: what MPS passes through, 1,000 characters at most.
-    :param resource_id: the resource to bill.
     """
 
     request = PROCESS_MEDIA_REQUEST
@@ -550,10 +540,6 @@ class ProcessMediaOperator(MediaTaskOperator):
         self,
         *,
         input_info: Mapping[str, Any] | None = None,
-        input_url: str | None = None,
-        input_cos: str | Mapping[str, Any] | None = None,
-        output_storage: Mapping[str, Any] | None = None,
-        output_cos: Mapping[str, Any] | None = None,
         output_dir: str | None = None,
         schedule_id: int | None = None,
         media_process_task: Mapping[str, Any] | None = None,
@@ -567,19 +553,10 @@ class ProcessMediaOperator(MediaTaskOperator):
         mps_task_type: str | None = None,
         activities: Sequence[Mapping[str, Any]] | None = None,
         skip_mate_data: int | None = None,
-        task_notify_config: Mapping[str, Any] | None = None,
-        tasks_priority: int | None = None,
-        session_id: str | None = None,
-        session_context: str | None = None,
-        resource_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.input_info = input_info
-        self.input_url = input_url
-        self.input_cos = input_cos
-        self.output_storage = output_storage
-        self.output_cos = output_cos
         self.output_dir = output_dir
         self.schedule_id = schedule_id
         self.media_process_task = media_process_task
@@ -593,11 +570,6 @@ class ProcessMediaOperator(MediaTaskOperator):
         self.mps_task_type = mps_task_type
         self.activities = activities
         self.skip_mate_data = skip_mate_data
-        self.task_notify_config = task_notify_config
-        self.tasks_priority = tasks_priority
-        self.session_id = session_id
-        self.session_context = session_context
-        self.resource_id = resource_id
 
 
 class EditMediaOperator(MediaTaskOperator):
@@ -607,18 +579,9 @@ class EditMediaOperator(MediaTaskOperator):
     ``cos_uris`` and ``result``, the ``EditMediaTask`` with its TaskId. See :func:`api.compose.lay_soundtrack`.
 
     :param file_infos: the inputs as the API's EditMediaFileInfo; or, instead of them, one of the next two.
-    :param input_url: a URL that MPS can reach.
-    :param input_cos: ``cos://bucket/key``, or ``{"Bucket", "Region", "Object"}``.
-    :param output_storage: the API's TaskOutputStorage; or, instead of it, the next one.
-    :param output_cos: ``{"Bucket", "Region"}``.
     :param output_object_path: the path of the result in it.
     :param output_config: how the result of a cut is packed.
     :param compose_config: tracks, canvas and target of a composition.
-    :param task_notify_config: whom MPS notifies.
-    :param tasks_priority: -10 to 10.
-    :param session_id: your own SessionId, 50 characters at most.
-    :param session_context: what MPS passes through, 1,000 characters at most.
-    :param resource_id: the resource to bill.
     """
 
     request = EDIT_MEDIA_REQUEST
@@ -629,34 +592,16 @@ class EditMediaOperator(MediaTaskOperator):
         self,
         *,
         file_infos: Sequence[Mapping[str, Any]] | None = None,
-        input_url: str | None = None,
-        input_cos: str | Mapping[str, Any] | None = None,
-        output_storage: Mapping[str, Any] | None = None,
-        output_cos: Mapping[str, Any] | None = None,
         output_object_path: str | None = None,
         output_config: Mapping[str, Any] | None = None,
         compose_config: Mapping[str, Any] | None = None,
-        task_notify_config: Mapping[str, Any] | None = None,
-        tasks_priority: int | None = None,
-        session_id: str | None = None,
-        session_context: str | None = None,
-        resource_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.file_infos = file_infos
-        self.input_url = input_url
-        self.input_cos = input_cos
-        self.output_storage = output_storage
-        self.output_cos = output_cos
         self.output_object_path = output_object_path
         self.output_config = output_config
         self.compose_config = compose_config
-        self.task_notify_config = task_notify_config
-        self.tasks_priority = tasks_priority
-        self.session_id = session_id
-        self.session_context = session_context
-        self.resource_id = resource_id
 
 
 class MpsApiOperator(BaseOperator):

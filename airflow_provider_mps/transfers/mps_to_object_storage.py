@@ -204,8 +204,8 @@ class _Download:
             raise ExpiredUrlError(
                 f"{self._name}: HTTP {status}: the URL has expired, or never was good (MPS keeps results for about 12 "
                 "hours). Nothing was kept. Clear the task that created it to make, and pay for, a new file; where "
-                "MPS still knows the task, a sensor on its TaskId gives a fresh URL at no cost. Of a cos:// file it means that "
-                "it is not there, or that the connection's keys may not read it."
+                "MPS still knows the task, a sensor on its TaskId gives a fresh URL at no cost. Of a cos:// file it "
+                "means that it is not there, or that the connection's keys may not read it."
             )
         if status >= 500 or status == 429:
             raise _CutOffError
