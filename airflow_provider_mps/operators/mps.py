@@ -516,7 +516,7 @@ class ProcessMediaOperator(MediaTaskOperator):
     The fields are those of the API reference, as the API's own objects; all are templated. XComs, having waited:
     ``cos_uris`` and ``result``, the ``WorkflowTask`` with its TaskId.
 
-    :param input_info: the API's MediaInputInfo; or, instead of it, one of the next two.
+    :param input_info: the API's MediaInputInfo; or, instead of it, ``input_url`` or ``input_cos``.
     :param output_dir: the folder in it, such as ``/movies/``.
     :param schedule_id: an orchestration made in the console.
     :param media_process_task: transcoding, snapshots and the like.
@@ -578,7 +578,7 @@ class EditMediaOperator(MediaTaskOperator):
     The fields are those of the API reference, as the API's own objects; all are templated. XComs, having waited:
     ``cos_uris`` and ``result``, the ``EditMediaTask`` with its TaskId. See :func:`api.compose.lay_soundtrack`.
 
-    :param file_infos: the inputs as the API's EditMediaFileInfo; or, instead of them, one of the next two.
+    :param file_infos: the inputs as the API's EditMediaFileInfo; or, instead of them, ``input_url`` or ``input_cos``.
     :param output_object_path: the path of the result in it.
     :param output_config: how the result of a cut is packed.
     :param compose_config: tracks, canvas and target of a composition.
