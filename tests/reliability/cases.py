@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_mps.emulator import FaultKind
@@ -10,7 +10,7 @@ from tests.reliability.driver import Outcome
 from tests.reliability.ways import WAITINGS, Waiting, emulated
 
 TRIES = 2
-AT_ONCE = 8
+AT_ONCE = 16
 """Cases to play at the same time, each with an emulator of its own: nearly all of their time is waiting."""
 
 THROTTLED = "RequestLimitExceeded"
@@ -48,8 +48,9 @@ def cases() -> Iterator[Case]:
             for kind in filter(lambda kind: kind.applies_to(action), FaultKind):
                 codes = {FaultKind.ERROR: CODES, FaultKind.ERROR_AFTER: ("InternalError",)}.get(kind, ("",))
                 for code in codes:
-                    yield Case(waiting, action, kind, code)
-                    yield Case(waiting, action, kind, code, forever=True)
+                    case = Case(waiting, action, kind, code)
+                    yield case
+                    yield replace(case, forever=True)
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_mps.api.client import MpsClient
@@ -147,6 +147,8 @@ class Story:
 def test_whatever_happens_at_most_one_task_is_paid_for_and_it_ends(operator: type[Any], way: Way) -> None:
     @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(rounds(operator), st.booleans())
+    # Killed once the TaskId is kept, and again at each later question; then the user edits the request.
+    @example([Round([], [6, 1, 1], False, "rain"), Round([], [], False, "snow")], True)
     def plays(rounds: list[Round], wait_for_completion: bool) -> None:
         with emulated("mps", timeout=0.5, wait_seconds=0.02, run_seconds=0.05) as emulator:
             story = Story(emulator, Waiting(operator, way), wait_for_completion)
