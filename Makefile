@@ -32,7 +32,7 @@ ui: $(READY)
 # Takes the newest versions of everything; `make test e2e` tells whether they work.
 constraints: $(READY)
 	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev \
-		--no-annotate --no-header --no-emit-index-url --output-file constraints.txt pyproject.toml
+		--no-annotate --no-header --output-file constraints.txt pyproject.toml
 
 clean:
 	rm -rf $(VENV) .airflow .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

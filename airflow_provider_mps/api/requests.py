@@ -226,22 +226,31 @@ def _format_as_extra(params: dict[str, Any]) -> dict[str, Any] | None:
     return rest | {"ExtraParameters": extra}
 
 
-_STORE_COS = Field("StoreCosParam", api_object("CosBucketName", "CosBucketRegion"))
+_MODEL = {
+    "model_name": Field("ModelName", text),
+    "model_version": Field("ModelVersion", text),
+    "scene_type": Field("SceneType", text),
+    "prompt": Field("Prompt", prompt),
+}
+_PICTURED = {
+    "negative_prompt": Field("NegativePrompt", text),
+    "enhance_prompt": Field("EnhancePrompt", boolean),
+}
+_OPTIONS = {
+    "extra_parameters": Field("ExtraParameters", api_object()),
+    "store_cos_param": Field("StoreCosParam", api_object("CosBucketName", "CosBucketRegion")),
+    "additional_parameters": Field("AdditionalParameters", json_text),
+    "mps_operator": Field("Operator", text),
+}
 
 AUDIO_REQUEST = RequestShape(
     action="CreateAigcAudioTask",
     fields={
-        "model_name": Field("ModelName", text),
-        "model_version": Field("ModelVersion", text),
-        "scene_type": Field("SceneType", text),
-        "prompt": Field("Prompt", prompt),
+        **_MODEL,
         "video_infos": Field("VideoInfos", references("VideoUrl")),
         "audio_infos": Field("AudioInfos", references("AudioUrl")),
         "output_audio_format": Field("OutputAudioFormat", text),
-        "store_cos_param": _STORE_COS,
-        "extra_parameters": Field("ExtraParameters", api_object()),
-        "additional_parameters": Field("AdditionalParameters", json_text),
-        "mps_operator": Field("Operator", text),
+        **_OPTIONS,
     },
     needs_one_of=("prompt", "video_infos", "audio_infos", "additional_parameters"),
     other_spelling=_format_as_extra,
@@ -250,12 +259,8 @@ AUDIO_REQUEST = RequestShape(
 VIDEO_REQUEST = RequestShape(
     action="CreateAigcVideoTask",
     fields={
-        "model_name": Field("ModelName", text),
-        "model_version": Field("ModelVersion", text),
-        "scene_type": Field("SceneType", text),
-        "prompt": Field("Prompt", prompt),
-        "negative_prompt": Field("NegativePrompt", text),
-        "enhance_prompt": Field("EnhancePrompt", boolean),
+        **_MODEL,
+        **_PICTURED,
         "image_url": Field("ImageUrl", url),
         "last_image_url": Field("LastImageUrl", url),
         "image_infos": Field("ImageInfos", references("ImageUrl")),
@@ -263,10 +268,7 @@ VIDEO_REQUEST = RequestShape(
         "audio_infos": Field("AudioInfos", references("AudioUrl")),
         "subject_infos": Field("SubjectInfos", api_objects),
         "duration": Field("Duration", integer),
-        "extra_parameters": Field("ExtraParameters", api_object()),
-        "store_cos_param": _STORE_COS,
-        "additional_parameters": Field("AdditionalParameters", json_text),
-        "mps_operator": Field("Operator", text),
+        **_OPTIONS,
     },
     needs_one_of=(
         "prompt",
@@ -283,18 +285,11 @@ VIDEO_REQUEST = RequestShape(
 IMAGE_REQUEST = RequestShape(
     action="CreateAigcImageTask",
     fields={
-        "model_name": Field("ModelName", text),
-        "model_version": Field("ModelVersion", text),
-        "scene_type": Field("SceneType", text),
-        "prompt": Field("Prompt", prompt),
-        "negative_prompt": Field("NegativePrompt", text),
-        "enhance_prompt": Field("EnhancePrompt", boolean),
+        **_MODEL,
+        **_PICTURED,
         "image_infos": Field("ImageInfos", references("ImageUrl")),
         "output_image_count": Field("OutputImageCount", integer),
-        "extra_parameters": Field("ExtraParameters", api_object()),
-        "store_cos_param": _STORE_COS,
-        "additional_parameters": Field("AdditionalParameters", json_text),
-        "mps_operator": Field("Operator", text),
+        **_OPTIONS,
     },
     needs_one_of=("prompt", "image_infos", "additional_parameters"),
 )
