@@ -14,16 +14,13 @@ for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
     del os.environ[name]
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-provider-mps-tests-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-# From 3.2 on, dag.test() only runs a DAG that it finds in the DAGs folder.
+# On Airflow 3, dag.test() only runs a DAG that it finds in the DAGs folder.
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags_examples")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def airflow_home() -> Iterator[str]:
-    """The folder that holds all that Airflow writes during the tests, removed after the last of them."""
-    home = os.environ["AIRFLOW_HOME"]
-    yield home
-    shutil.rmtree(home, ignore_errors=True)
+def pytest_unconfigure() -> None:
+    """Remove all that Airflow wrote, also where no test ran."""
+    shutil.rmtree(os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +37,7 @@ def short_memory_for_secrets() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def airflow_db(airflow_home: str) -> None:
+def airflow_db() -> None:
     """An empty metadata database, for tests that run a DAG with ``dag.test()``."""
     from airflow.utils.db import initdb
 
