@@ -9,7 +9,7 @@ from airflow_provider_mps.operators.mps import CreateAigcVideoTaskOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
 
 FOLDER = os.environ.get("SOUNDTRACKS_FOLDER", "file:///tmp/soundtracks")
-SHORTS = Asset(name="nightly_shorts", uri=f"{FOLDER}/shorts")
+SHORTS = Asset(uri=f"{FOLDER}/shorts")
 
 with DAG(
     dag_id="nightly_shorts",
