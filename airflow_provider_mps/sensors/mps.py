@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -126,9 +127,9 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         """When this wait began, as a POSIX time: with mode="reschedule", at the first poke."""
         first = None
         if self.reschedule and not self.deferrable:
-            first_reschedule = getattr(context["ti"], "get_first_reschedule_date", None)  # since Airflow 3.0
+            first_reschedule = getattr(context.get("ti"), "get_first_reschedule_date", None)  # since Airflow 3.0
             first = first_reschedule(context) if first_reschedule else None
-        return first.timestamp() if first else time.time()
+        return first.timestamp() if isinstance(first, datetime) else time.time()
 
     def _check_task_id(self) -> None:
         if not isinstance(self.mps_task_id, str) or not self.mps_task_id or self.mps_task_id == "None":
