@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_provider_mps.api.cos import CosObject
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
@@ -42,7 +44,7 @@ def references(value: Any) -> list[str]:
         return [value] if value.startswith(("http://", "https://", "cos://")) else []
     if isinstance(value, Mapping):
         if value.get("Bucket") and value.get("Object"):
-            return [f"cos://{value['Bucket']}/{str(value['Object']).lstrip('/')}"]
+            return [CosObject(str(value["Bucket"]), str(value["Object"]).lstrip("/")).uri]
         value = value.values()
     elif not isinstance(value, (list, tuple)):
         return []

@@ -96,18 +96,18 @@ class Sending:
     """What is known of a create under way: after ``sent``, only a refusal proves that it did not run."""
 
     sent: bool = False
-    at: str = ""
+    at: float = 0.0
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
         """httpcore's "trace" extension: it tells each step of a request."""
         if event.endswith("send_request_headers.started"):
             self.sent = True
-            self.at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+            self.at = time.time()
 
 
 @dataclass(frozen=True)
 class CreatedTask:
-    """What an accepted create answered, and the request as it was accepted."""
+    """What an accepted create answered."""
 
     task_id: str
     request_id: str

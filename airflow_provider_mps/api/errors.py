@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -167,9 +168,10 @@ class AmbiguousCreateError(MpsError):
     :param request_id: the RequestId, if the service gave one.
     """
 
-    def __init__(self, action: str, params: dict[str, Any], sent_at: str, cause: str, request_id: str = "") -> None:
+    def __init__(self, action: str, params: dict[str, Any], sent_at: float, cause: str, request_id: str = "") -> None:
+        at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(sent_at))
         super().__init__(
-            f"{action} was sent at {sent_at} and it is not known whether it ran: {cause}. "
+            f"{action} was sent at {at} and it is not known whether it ran: {cause}. "
             "A paid task may exist, so it is not sent again. "
             f"RequestId: {request_id or 'none was received'}. Sent: {without_queries(json.dumps(params))}. "
             "Look at the MPS console's usage statistics for that minute, or ask Tencent Cloud support with the "

@@ -30,8 +30,8 @@ class Remembered:
 
     def in_doubt(self, action: str, params: dict[str, Any]) -> AmbiguousCreateError:
         """What to raise for an entry without a TaskId."""
-        at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.at))
-        return AmbiguousCreateError(action, params, at, "the worker of an earlier try was lost before the answer came")
+        cause = "the worker of an earlier try was lost before the answer came"
+        return AmbiguousCreateError(action, params, self.at, cause)
 
 
 class Memory:

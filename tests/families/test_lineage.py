@@ -120,3 +120,4 @@ def test_references_are_found_at_any_depth_and_nothing_else_is_one() -> None:
 def test_without_asset_events_there_is_nobody_to_tell() -> None:
     context: Any = {}
     describe_outlets(context, ["an asset"], {"files": []})
+    assert context == {}

@@ -77,3 +77,4 @@ def test_calls_make_no_warnings(emulator: MpsEmulator) -> None:
         warnings.simplefilter("error")
         MpsHook().create_aigc_audio_task(prompt="rain")
         acall(CREATE, {"Prompt": "rain"})
+    assert emulator.count(CREATE) == 2
