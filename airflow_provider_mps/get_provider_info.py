@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from airflow_provider_mps.api.settings import INTL, SITES, ClientSettings, CredentialKind
+
 INTEGRATION = "Tencent Cloud Media Processing Service (MPS)"
 
 # The fields of the connection's Extra, in the order of the form, as Airflow 3.2 and later read them ("conn-fields").
@@ -10,7 +12,7 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "site": {
         "label": "Site",
         "description": "Where the account is: intl (international) or cn (China)",
-        "schema": {"type": ["string", "null"], "enum": ["intl", "cn"], "default": "intl"},
+        "schema": {"type": ["string", "null"], "enum": list(SITES), "default": INTL.name},
     },
     "region": {
         "label": "Region",
@@ -23,8 +25,8 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "exchanged for a role's), cvm_role, tke_oidc, or default_chain (the environment, a profile, then the machine)",
         "schema": {
             "type": ["string", "null"],
-            "enum": ["static", "assume_role", "cvm_role", "tke_oidc", "default_chain"],
-            "default": "static",
+            "enum": [kind.value for kind in CredentialKind],
+            "default": CredentialKind.STATIC.value,
         },
     },
     "token": {
@@ -70,12 +72,12 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "timeout": {
         "label": "Timeout",
         "description": "Seconds for one attempt of a call as a whole",
-        "schema": {"type": ["number", "null"], "default": 30},
+        "schema": {"type": ["number", "null"], "default": ClientSettings.timeout},
     },
     "requests_per_second": {
         "label": "Requests per second",
         "description": "The account's limit for each action; calls keep a little below it",
-        "schema": {"type": ["number", "null"], "default": 20},
+        "schema": {"type": ["number", "null"], "default": ClientSettings.requests_per_second},
     },
 }
 
@@ -89,7 +91,7 @@ RELABELING = {
 }
 PLACEHOLDERS = {
     "login": "from the console: Cloud Access Management, API keys",
-    "host": "empty: the site's own, such as mps.intl.tencentcloudapi.com",
+    "host": f"empty: the site's own, such as {INTL.host}",
     "port": "443",
     "schema": "https",
 }

@@ -1,37 +1,27 @@
-"""Credentials, from the SDK's classes, and TC3 signing as an httpx.Auth for sync and async alike."""
+"""Keys, from the SDK's credential classes, and TC3 signing with them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import httpx
 from tencentcloud.common import credential as sdk
 from tencentcloud.common.sign import Sign
 
-from airflow_provider_mps.api.errors import CredentialError, Failure, InvalidConnectionError, classify
+from airflow_provider_mps.api.errors import CredentialError, Failure, classify
+from airflow_provider_mps.api.loop import in_daemon_thread
 from airflow_provider_mps.api.redaction import withheld
+from airflow_provider_mps.api.settings import CredentialKind, CredentialSettings
+
+if TYPE_CHECKING:
+    import httpx
 
 _SERVICE = "mps"
 _KEPT_SECONDS = 60.0
 """The SDK renews its temporary keys minutes before they end (300 s at the least); asking it once a minute is enough."""
-
-
-class CredentialKind(StrEnum):
-    """Where the keys come from."""
-
-    STATIC = "static"
-    ASSUME_ROLE = "assume_role"
-    CVM_ROLE = "cvm_role"
-    TKE_OIDC = "tke_oidc"
-    DEFAULT_CHAIN = "default_chain"
 
 
 class Keys(NamedTuple):
@@ -40,41 +30,6 @@ class Keys(NamedTuple):
     secret_id: str
     secret_key: str
     token: str | None
-
-
-@dataclass(frozen=True)
-class CredentialSettings:
-    """Where keys come from, and what that source needs to know.
-
-    :param kind: the source.
-    :param secret_id: for ``static`` and ``assume_role``.
-    :param secret_key: likewise.
-    :param token: of temporary static keys.
-    :param role_arn: the role to assume, for ``assume_role``.
-    :param role_session_name: how that session is called in the audit logs.
-    :param cvm_role_name: the role bound to the instance; empty asks the metadata service.
-    :param sts_endpoint: the host of STS.
-    """
-
-    kind: CredentialKind = CredentialKind.STATIC
-    secret_id: str = field(default="", repr=False)
-    secret_key: str = field(default="", repr=False)
-    token: str = field(default="", repr=False)
-    role_arn: str = ""
-    role_session_name: str = ""
-    cvm_role_name: str = ""
-    sts_endpoint: str = ""
-
-    def __post_init__(self) -> None:
-        if self.kind in (CredentialKind.STATIC, CredentialKind.ASSUME_ROLE):
-            for name, value in (
-                ("login (SecretId)", self.secret_id),
-                ("password (SecretKey)", self.secret_key),
-            ):
-                if not value or value != value.strip():
-                    raise InvalidConnectionError(f"{name}: is empty or has spaces around it; nothing was sent")
-        if self.kind is CredentialKind.ASSUME_ROLE and not self.role_arn:
-            raise InvalidConnectionError("role_arn: is needed for credential=assume_role; nothing was sent")
 
 
 class Credentials:
@@ -126,7 +81,8 @@ class Credentials:
         if keys := self.kept():
             return keys
         try:
-            return await asyncio.wait_for(_in_daemon_thread(self.resolve), self._timeout)
+            # The metadata service's reader in the SDK has no timeout of its own.
+            return await asyncio.wait_for(in_daemon_thread(self.resolve), self._timeout)
         except TimeoutError:
             raise self._error(f"no answer within {self._timeout:g} s", Failure.NEVER_SENT) from None
 
@@ -143,7 +99,7 @@ class Credentials:
             return self._error(str(error), Failure.FINAL)  # a TKE_* variable, or a file, that is not there
         # An error of the SDK may quote the whole answer of STS, keys included: its code alone is told.
         code = str(getattr(error, "code", None) or type(error).__name__)
-        refused = classify(code) is Failure.FINAL
+        refused = classify(code).failure is Failure.FINAL
         return self._error(code, Failure.FINAL if refused else Failure.NEVER_SENT)
 
     def _told_source(self) -> str:
@@ -185,59 +141,8 @@ def sdk_credential(settings: CredentialSettings) -> Any:
     return source
 
 
-async def _in_daemon_thread(function: Callable[[], Keys]) -> Keys:
-    """Run a blocking function without tying its end to ours.
-
-    The metadata service's reader in the SDK has no timeout. A thread of asyncio's own pool would keep the
-    process from ending for as long as that hangs.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Keys] = loop.create_future()
-
-    def deliver(keys: Keys | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        elif keys is not None:
-            future.set_result(keys)
-
-    def work() -> None:
-        keys, error = None, None
-        try:
-            keys = function()
-        except BaseException as raised:
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop ended before the answer came
-            loop.call_soon_threadsafe(deliver, keys, error)
-
-    threading.Thread(target=work, name="mps-credentials", daemon=True).start()
-    return await future
-
-
-class TC3Auth(httpx.Auth):
-    """Signs a request with TC3-HMAC-SHA256 (API reference, "Signature v3"), at the time of each sending.
-
-    :param credentials: where the keys come from.
-    """
-
-    requires_request_body = True
-
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
-
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.read()
-        _sign(request, self._credentials.kept() or self._credentials.resolve())
-        yield request
-
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        await request.aread()
-        _sign(request, await self._credentials.aresolve())
-        yield request
-
-
-def _sign(request: httpx.Request, keys: Keys) -> None:
+def sign(request: httpx.Request, keys: Keys) -> None:
+    """Sign a request with TC3-HMAC-SHA256 (API reference, "Signature v3"), at the time of this call."""
     timestamp = int(time.time())
     date = time.strftime("%Y-%m-%d", time.gmtime(timestamp))
     scope = f"{date}/{_SERVICE}/tc3_request"

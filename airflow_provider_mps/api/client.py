@@ -7,18 +7,17 @@ import json
 import ssl
 import time
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 import anyio
 import httpx
 import tenacity
 
 from airflow_provider_mps import __version__
-from airflow_provider_mps.api.auth import Credentials, CredentialSettings, TC3Auth
+from airflow_provider_mps.api.auth import Credentials, Keys, sign
 from airflow_provider_mps.api.errors import (
     AmbiguousCreateError,
     ApiError,
@@ -31,8 +30,11 @@ from airflow_provider_mps.api.errors import (
     UnreadableAnswerError,
     classify,
 )
+from airflow_provider_mps.api.loop import PrivateLoop
+from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.redaction import withheld, without_queries
-from airflow_provider_mps.api.requests import is_loopback, is_read
+from airflow_provider_mps.api.requests import is_read
+from airflow_provider_mps.api.settings import ClientSettings
 
 API_VERSION = "2019-06-12"
 ANSWER_LIMIT = 10 * 1024 * 1024
@@ -42,53 +44,6 @@ MAX_CONNECTIONS = 8
 
 _T = TypeVar("_T")
 Response = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ClientSettings:
-    """All that tells one account's calls from another's; equal settings may share a client.
-
-    :param host: the endpoint's host.
-    :param credential: where the keys come from.
-    :param port: the endpoint's port, or None for the scheme's own.
-    :param scheme: ``https``, or ``http`` to a loopback host.
-    :param region: sent as X-TC-Region where it is set.
-    :param proxy: the proxy's URL.
-    :param verify: whether TLS certificates are checked, or the path of a CA bundle to check them by.
-    :param timeout: seconds for one attempt of a call as a whole.
-    :param requests_per_second: the account's limit for each action.
-    :param site: whose account it is: ``intl`` or ``cn``.
-    :param cos_endpoint: the URL under which COS is read; empty means the region's public one.
-    """
-
-    host: str
-    credential: CredentialSettings
-    port: int | None = None
-    scheme: str = "https"
-    region: str = ""
-    proxy: str = field(default="", repr=False)
-    verify: bool | str = True
-    timeout: float = 30.0
-    requests_per_second: float = 20.0
-    site: str = "intl"
-    cos_endpoint: str = ""
-
-    def __post_init__(self) -> None:
-        if self.scheme not in ("http", "https"):
-            raise InvalidConnectionError(f"schema: {self.scheme!r} is neither https nor http")
-        if self.scheme == "http" and not is_loopback(self.host):
-            raise InvalidConnectionError(f"schema: plain http is for loopback hosts alone, not for {self.host}")
-        cos = urlsplit(self.cos_endpoint or "https://cos")
-        if not cos.hostname or (cos.scheme != "https" and not (cos.scheme == "http" and is_loopback(cos.hostname))):
-            raise InvalidConnectionError("cos_endpoint: must be an https URL, or http to a loopback host")
-        for name in ("timeout", "requests_per_second"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InvalidConnectionError(f"{name}: must be more than 0")
-
-    @property
-    def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}{f':{self.port}' if self.port else ''}/"
 
 
 @dataclass
@@ -116,9 +71,8 @@ class CreatedTask:
 class MpsClient:
     """Signed calls to one endpoint with one credential.
 
-    Use it as a context manager, sync or async, so that its connections are closed. The sync methods run the
-    async ones on a private event loop: one code path, and deadlines that hold while a name is looked up or a
-    header drips in. They cannot be used inside a running event loop.
+    Use it as a context manager, sync or async, so that its connections are closed. :meth:`run` runs the async methods
+    on a private event loop: one code path, and deadlines that hold while a name is looked up or a header drips in.
 
     :param settings: endpoint, credential and transport.
     """
@@ -136,19 +90,17 @@ class MpsClient:
         if settings.region:
             self._headers["X-TC-Region"] = settings.region
         self._credentials = Credentials(settings.credential, settings.timeout)
-        self._auth = TC3Auth(self._credentials)
         self._http: httpx.AsyncHTTPTransport | None = None
         self._connecting = asyncio.Lock()
-        self._runner: asyncio.Runner | None = None
+        self._loop = PrivateLoop()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._runner is not None:
-            self._runner.run(self.aclose())
-            self._runner.close()
-            self._runner = None
+        with self._loop:
+            if self._http is not None:
+                self.run(self.aclose())
 
     async def __aenter__(self) -> Self:
         return self
@@ -164,9 +116,7 @@ class MpsClient:
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine of this client to its end, on the client's own event loop."""
-        if self._runner is None:
-            self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        return self._runner.run(coroutine)
+        return self._loop.run(coroutine)
 
     def call(self, action: str, params: dict[str, Any], within: float | None = None) -> dict[str, Any]:
         """The sync twin of :meth:`acall`.
@@ -196,32 +146,27 @@ class MpsClient:
         with _in_doubt(action, params, sending):
             return await self._repeated(action, params, False, sending)
 
-    def create(self, action: str, params: dict[str, Any], repeatable: bool = False) -> CreatedTask:
-        """Create a task that is paid for. It is sent again only where it surely did not run.
+    async def create(self, action: str, params: dict[str, Any], repeatable: bool = False) -> CreatedTask:
+        """Create a task that is paid for. It is sent again only where it certainly did not run.
 
-        :param repeatable: whether a repeat is no second task: the request has a SessionId. It is repeated like a read.
+        :param repeatable: whether a repeat makes no second task: the request has a SessionId. It is repeated like a
+            read.
         :raises AmbiguousCreateError: it was sent, and a paid task may exist.
-        :raises CallError: it failed, and surely did not run, or may be repeated.
+        :raises CallError: it failed, and certainly did not run, or may be repeated.
         """
         sending = Sending()
-        if repeatable:
-            return self.run(self._create(action, params, True, sending))
-        # Around run() rather than in it, for an exception that a signal raises counts too.
-        with _in_doubt(action, params, sending):
-            return self.run(self._create(action, params, False, sending))
-
-    async def _create(self, action: str, params: dict[str, Any], repeatable: bool, sending: Sending) -> CreatedTask:
-        response = await self._repeated(action, params, repeatable, sending)
-        task_id = response.get("TaskId")
-        request_id = str(response.get("RequestId") or "")
-        if not isinstance(task_id, str) or not task_id.strip() or len(task_id) > 200:
-            raise MissingTaskIdError(
-                "was accepted without a TaskId",
-                failure=Failure.SERVER_TROUBLE,
-                action=action,
-                request_id=request_id,
-            )
-        return CreatedTask(task_id, request_id)
+        with nullcontext() if repeatable else _in_doubt(action, params, sending):
+            response = await self._repeated(action, params, repeatable, sending)
+            task_id = response.get("TaskId")
+            request_id = str(response.get("RequestId") or "")
+            if not isinstance(task_id, str) or not task_id.strip() or len(task_id) > 200:
+                raise MissingTaskIdError(
+                    "was accepted without a TaskId",
+                    failure=Failure.SERVER_TROUBLE,
+                    action=action,
+                    request_id=request_id,
+                )
+            return CreatedTask(task_id, request_id)
 
     async def _repeated(self, action: str, params: dict[str, Any], repeatable: bool, sending: Sending) -> Response:
         """Attempts with full-jitter exponential backoff, as the failures' table allows."""
@@ -237,9 +182,10 @@ class MpsClient:
                 return refused_as_stale == 1
             return rule is Repeat.BACK_OFF
 
+        bearing = patience()
         async for attempt in tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(may_repeat),
-            wait=tenacity.wait_random_exponential(multiplier=0.5, max=8),
+            wait=tenacity.wait_random_exponential(multiplier=bearing.backoff, max=bearing.backoff_limit),
             stop=_enough,
             reraise=True,
         ):
@@ -258,9 +204,9 @@ class MpsClient:
         deadline = asyncio.get_running_loop().time() + self.settings.timeout
         try:
             with withheld():
-                await self._credentials.aresolve()  # so that signing finds the keys kept, and does not block
+                keys = await self._credentials.aresolve()
                 async with asyncio.timeout_at(deadline):
-                    status, body = await self._send(action, params, sending)
+                    status, body = await self._send(action, params, keys, sending)
             return _read_answer(action, status, body)
         except CallError as error:
             if sending and not error.failure.may_have_run:
@@ -281,7 +227,9 @@ class MpsClient:
         failure = Failure.NEVER_SENT if sending and not sending.sent else Failure.SERVER_TROUBLE
         return TransportError(f"{what} ({self.settings.host})", failure=failure, action=action)
 
-    async def _send(self, action: str, params: dict[str, Any], sending: Sending | None) -> tuple[int, bytes]:
+    async def _send(
+        self, action: str, params: dict[str, Any], keys: Keys, sending: Sending | None
+    ) -> tuple[int, bytes]:
         http = self._http or await self._connect()
         # httpx's transport without its client, which would cost a fifth more CPU for what is not wanted here:
         # redirects, cookies, .netrc, proxies of the environment, and a line of log for each call.
@@ -292,7 +240,8 @@ class MpsClient:
             headers={**self._headers, "X-TC-Action": action},
             extensions={"trace": sending.trace} if sending else None,
         )
-        response = await http.handle_async_request(next(self._auth.sync_auth_flow(request)))
+        sign(request, keys)
+        response = await http.handle_async_request(request)
         try:
             encoding = response.headers.get("content-encoding", "identity")
             if encoding != "identity":
@@ -349,10 +298,10 @@ def _tls_context(verify: bool | str) -> ssl.SSLContext:
 
 
 def _enough(state: tenacity.RetryCallState) -> bool:
-    """Whether to stop repeating. What is throttled may wait for minutes: hundreds of workers may be before it."""
+    """Whether to stop repeating."""
     error = state.outcome.exception() if state.outcome else None
     throttled = isinstance(error, CallError) and error.failure is Failure.THROTTLED
-    tries, seconds = (100, 300.0) if throttled else (6, 60.0)
+    tries, seconds = (100, patience().call_throttled) if throttled else (6, patience().call_trouble)
     return state.attempt_number >= tries or (state.seconds_since_start or 0.0) >= seconds
 
 
@@ -368,7 +317,7 @@ def _read_answer(action: str, status: int, body: bytes) -> dict[str, Any]:
         code = error["Code"]
         raise ApiError(
             f"{code}: {without_queries(error.get('Message'))}",
-            failure=classify(code),
+            failure=classify(code).failure,
             action=action,
             code=code,
             request_id=str(response.get("RequestId") or ""),

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from airflow_provider_mps.api.errors import InvalidArgumentError
-from airflow_provider_mps.api.requests import is_loopback
+from airflow_provider_mps.api.settings import Site, is_loopback
 
 if TYPE_CHECKING:
     from airflow_provider_mps.api.auth import Keys
 
 # BucketName-APPID.cos.REGION.myqcloud.com (COS reference, "Regions and access endpoints")
 _HOST = re.compile(r"(?P<bucket>[a-z0-9-]+)\.cos\.(?P<region>[a-z0-9-]+)\.(?:myqcloud\.com|tencentcos\.(?:com|cn))")
-_CONSOLES = {"intl": "https://console.tencentcloud.com", "cn": "https://console.cloud.tencent.com"}
 
 
 @dataclass(frozen=True)
@@ -31,11 +30,16 @@ class CosObject:
     def uri(self) -> str:
         return f"cos://{self.bucket}/{self.key}"
 
-    def console_url(self, site: str) -> str:
-        """The page of the bucket's folder in the console of a site (``intl`` or ``cn``)."""
+    @property
+    def url(self) -> str:
+        """Its URL without a signature, which names the region too, for what reads it with the account's keys."""
+        return f"https://{self.bucket}.cos.{self.region}.myqcloud.com/{quote(self.key)}"
+
+    def console_url(self, site: Site) -> str:
+        """The page of the bucket's folder in the console of a site."""
         folder = self.key.rpartition("/")[0]
         query = {"bucket": self.bucket, "region": self.region, "path": f"/{folder}"}
-        return f"{_CONSOLES[site]}/cos/bucket?{urlencode({k: v for k, v in query.items() if v}, quote_via=quote)}"
+        return f"{site.console}/cos/bucket?{urlencode({k: v for k, v in query.items() if v}, quote_via=quote)}"
 
     @classmethod
     def from_uri(cls, argument: str, value: str, region: str) -> CosObject:

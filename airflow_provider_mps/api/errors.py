@@ -58,41 +58,62 @@ class Failure(Enum):
         return self.value.read is not Repeat.NEVER
 
 
+class About(Enum):
+    """What an error code speaks of, where somebody acts on that."""
+
+    KEYS = "the keys"
+    ACCOUNT = "what the account may do"
+    FIELD_NAME = "a field that the service does not have"
+    SESSION = "a SessionId that was used before"
+    TASK = "a task"
+    OTHER = "something else"
+
+
+@dataclass(frozen=True)
+class Code:
+    """What an error code stands for."""
+
+    failure: Failure
+    about: About = About.OTHER
+
+
 # A code stands for its sub-codes too ("AuthFailure" for "AuthFailure.SecretIdNotFound"); the longest match wins.
-_FAILURES = {
-    "RequestLimitExceeded": Failure.THROTTLED,
-    "LimitExceeded.CreateTask": Failure.THROTTLED,
-    "AuthFailure.SignatureExpire": Failure.STALE,
-    "AuthFailure.TokenFailure": Failure.STALE,
-    "InternalError": Failure.SERVER_TROUBLE,
-    "ServiceUnavailable": Failure.SERVER_TROUBLE,
-    "ResourceInsufficient": Failure.SERVER_TROUBLE,
-    "ResourceUnavailable": Failure.SERVER_TROUBLE,
-    "FailedOperation.NetWorkError": Failure.SERVER_TROUBLE,
-    "FailedOperation.UserArrears": Failure.FINAL,
-    "AuthFailure": Failure.FINAL,
-    "UnauthorizedOperation": Failure.FINAL,
-    "InvalidParameter": Failure.FINAL,
-    "InvalidParameterValue": Failure.FINAL,
-    "MissingParameter": Failure.FINAL,
-    "UnknownParameter": Failure.FINAL,
-    "UnsupportedOperation": Failure.FINAL,
-    "InvalidAction": Failure.FINAL,
-    "NoSuchVersion": Failure.FINAL,
-    "LimitExceeded": Failure.FINAL,
-    "IpNotInWhitelist": Failure.FINAL,
-    "ResourceNotFound": Failure.NOT_FOUND,
-    "InvalidParameterValue.TaskId": Failure.NOT_FOUND,
+_CODES = {
+    "RequestLimitExceeded": Code(Failure.THROTTLED),
+    "LimitExceeded.CreateTask": Code(Failure.THROTTLED),
+    "AuthFailure.SignatureExpire": Code(Failure.STALE, About.KEYS),
+    "AuthFailure.TokenFailure": Code(Failure.STALE, About.KEYS),
+    "InternalError": Code(Failure.SERVER_TROUBLE),
+    "ServiceUnavailable": Code(Failure.SERVER_TROUBLE),
+    "ResourceInsufficient": Code(Failure.SERVER_TROUBLE),
+    "ResourceUnavailable": Code(Failure.SERVER_TROUBLE),
+    "FailedOperation.NetWorkError": Code(Failure.SERVER_TROUBLE),
+    "FailedOperation.UserArrears": Code(Failure.FINAL),
+    "AuthFailure": Code(Failure.FINAL, About.KEYS),
+    "UnauthorizedOperation": Code(Failure.FINAL, About.ACCOUNT),
+    "InvalidParameter": Code(Failure.FINAL),
+    "InvalidParameterValue": Code(Failure.FINAL),
+    # The SDK's list of error codes has this one for the field; that it answers a repeat, nothing says.
+    "InvalidParameterValue.SessionId": Code(Failure.FINAL, About.SESSION),
+    "MissingParameter": Code(Failure.FINAL),
+    "UnknownParameter": Code(Failure.FINAL, About.FIELD_NAME),
+    "UnsupportedOperation": Code(Failure.FINAL),
+    "InvalidAction": Code(Failure.FINAL, About.ACCOUNT),
+    "NoSuchVersion": Code(Failure.FINAL, About.ACCOUNT),
+    "LimitExceeded": Code(Failure.FINAL),
+    "IpNotInWhitelist": Code(Failure.FINAL, About.ACCOUNT),
+    "ResourceNotFound": Code(Failure.NOT_FOUND, About.TASK),
+    "InvalidParameterValue.TaskId": Code(Failure.NOT_FOUND, About.TASK),
 }
 
 
-def classify(code: str) -> Failure:
-    """The kind of failure that an error code of the API stands for; unknown codes are in doubt."""
+def classify(code: str) -> Code:
+    """What an error code of the API stands for; unknown codes are in doubt."""
     while code:
-        if code in _FAILURES:
-            return _FAILURES[code]
+        if code in _CODES:
+            return _CODES[code]
         code = code.rpartition(".")[0]
-    return Failure.UNKNOWN
+    return Code(Failure.UNKNOWN)
 
 
 class MpsError(Exception):
@@ -140,6 +161,10 @@ class CallError(MpsError):
 
 class ApiError(CallError):
     """Raise when MPS answered with an error code."""
+
+    @property
+    def about(self) -> About:
+        return classify(self.code).about
 
 
 class TransportError(CallError):

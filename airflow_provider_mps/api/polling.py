@@ -13,15 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from airflow_provider_mps.api.client import MAX_CONNECTIONS, ClientSettings, MpsClient
+from airflow_provider_mps.api.client import MAX_CONNECTIONS, MpsClient
 from airflow_provider_mps.api.errors import CallError, Failure, WaitTimeoutError
-from airflow_provider_mps.api.tasks import NOT_FOUND_GRACE_SECONDS, TaskFamily, TaskStatus
+from airflow_provider_mps.api.patience import patience
+from airflow_provider_mps.api.settings import ClientSettings
+from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus
 
 log = logging.getLogger(__name__)
 
-FIRST_QUESTION_SECONDS = 1.0
-"""No task is done at once: the first question comes this long after the wait began, or one interval if that is less."""
-BACKOFF_LIMIT_SECONDS = 60.0
+FIRST_POLL_SECONDS = 1.0
+"""No task is done at once: the first poll comes this long after the wait began, or one interval if that is less."""
 REPORT_SECONDS = 60.0
 
 OnChange = Callable[[TaskStatus, float], None]
@@ -30,11 +31,10 @@ OnChange = Callable[[TaskStatus, float], None]
 class Tolerance:
     """Says when the failures of one wait are too many to go on.
 
-    :param max_failures: failures in a row that end the wait, if they also last ``at_least_seconds``.
+    :param max_failures: failures in a row that end the wait, if they also last ``Patience.poll_trouble``.
     """
 
     __slots__ = ("_began", "_first_failure", "_max_failures", "in_a_row")
-    at_least_seconds = 300.0
 
     def __init__(self, max_failures: int) -> None:
         self._max_failures = max_failures
@@ -51,14 +51,14 @@ class Tolerance:
         :raises CallError: the error itself, when the wait is to end with it.
         """
         now = time.monotonic()
-        if error.failure is Failure.NOT_FOUND and now - self._began < NOT_FOUND_GRACE_SECONDS:
+        if error.failure is Failure.NOT_FOUND and now - self._began < patience().not_found_grace:
             return
         if not error.retry_helps or (error.failure is Failure.STALE and self.in_a_row):
             raise error
         if not self.in_a_row:
             self._first_failure = now
         self.in_a_row += 1
-        if self.in_a_row >= self._max_failures and now - self._first_failure >= self.at_least_seconds:
+        if self.in_a_row >= self._max_failures and now - self._first_failure >= patience().poll_trouble:
             raise error
 
 
@@ -217,7 +217,7 @@ class Poller:
         if not self._running:
             # An empty context: this task outlives the wait that began it, and its log lines belong to none.
             self._running = loop.create_task(self._run(), context=contextvars.Context())
-        self._enqueue(waiter, waiter.started + min(FIRST_QUESTION_SECONDS, poll_interval))
+        self._enqueue(waiter, waiter.started + min(FIRST_POLL_SECONDS, poll_interval))
         try:
             return await waiter.future
         finally:
@@ -304,7 +304,7 @@ class Poller:
                     self._pace.throttled(left_at, loop.time())
                 waiter.tolerance.failed(error)
                 doubled = waiter.interval * 2 ** min(waiter.tolerance.in_a_row, 10)
-                pause = random.uniform(0, min(doubled, max(BACKOFF_LIMIT_SECONDS, waiter.interval)))  # noqa: S311
+                pause = random.uniform(0, min(doubled, max(patience().poll_backoff_limit, waiter.interval)))  # noqa: S311
             else:
                 if not waiter.future.done():
                     waiter.tell(waiter.family.status(waiter.task_id, response), loop.time())

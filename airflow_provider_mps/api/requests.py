@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from functools import cached_property
+from typing import Annotated, Any, Generic, TypeAlias, TypedDict, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
 from airflow_provider_mps.api.errors import InvalidArgumentError
@@ -28,15 +29,21 @@ class RequestShape:
     """The request of one create action.
 
     :param action: the API's action.
-    :param fields: from the argument's name to its field.
+    :param arguments: a TypedDict whose annotations name each argument's field.
     :param needs_one_of: arguments of which at least one must be given: what to generate from.
     :param other_spelling: the same request as some servers want it, for one that answers UnknownParameter; else None.
     """
 
     action: str
-    fields: Mapping[str, Field]
+    arguments: type
     needs_one_of: tuple[str, ...] = ()
     other_spelling: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda params: None
+
+    @cached_property
+    def fields(self) -> Mapping[str, Field]:
+        """From the argument's name to its field."""
+        hints = get_type_hints(self.arguments, include_extras=True)
+        return {name: hint.__metadata__[0] for name, hint in hints.items()}
 
     @property
     def repeatable(self) -> bool:
@@ -82,20 +89,15 @@ def is_read(action: str) -> bool:
     return action.startswith(("Describe", "List", "Get"))
 
 
-def is_loopback(host: str | None) -> bool:
-    """Whether a host is this machine itself, the only one that plain http is for."""
-    return host in ("127.0.0.1", "::1", "localhost")
+def seconds(argument: str, value: float | timedelta) -> float:
+    """An argument in seconds, from a number or a timedelta.
 
-
-def digest(action: str, params: Mapping[str, Any]) -> str:
-    """A short text that is the same for the same request alone."""
-    text = json.dumps([action, params], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def session_id(*parts: object) -> str:
-    """A SessionId (50 characters at most) that is the same for the same parts alone."""
-    return "airflow-" + hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:40]
+    :raises InvalidArgumentError: it is neither, or not more than 0.
+    """
+    total = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(total, bool) or not isinstance(total, (int, float)) or not 0 < total < float("inf"):
+        raise InvalidArgumentError(argument, f"must be seconds or a timedelta, more than 0, not {value!r}")
+    return float(total)
 
 
 def text(argument: str, value: Any) -> str:
@@ -226,50 +228,111 @@ def _format_as_extra(params: dict[str, Any]) -> dict[str, Any] | None:
     return rest | {"ExtraParameters": extra}
 
 
-_MODEL = {
-    "model_name": Field("ModelName", text),
-    "model_version": Field("ModelVersion", text),
-    "scene_type": Field("SceneType", text),
-    "prompt": Field("Prompt", prompt),
-}
-_PICTURED = {
-    "negative_prompt": Field("NegativePrompt", text),
-    "enhance_prompt": Field("EnhancePrompt", boolean),
-}
-_OPTIONS = {
-    "extra_parameters": Field("ExtraParameters", api_object()),
-    "store_cos_param": Field("StoreCosParam", api_object("CosBucketName", "CosBucketRegion")),
-    "additional_parameters": Field("AdditionalParameters", json_text),
-    "mps_operator": Field("Operator", text),
-}
+Late = TypeVar("Late")
+"""What may stand for a value that is only known later, such as Airflow's XComArg; Never where nothing may."""
+# A template is a string, whatever it renders to.
+Text: TypeAlias = str | Late | None
+Number: TypeAlias = int | str | Late | None
+Flag: TypeAlias = bool | str | Late | None
+Object: TypeAlias = Mapping[str, Any] | str | Late | None
+Objects: TypeAlias = Sequence[Mapping[str, Any] | Late] | str | Late | None
+References: TypeAlias = Sequence[str | Mapping[str, Any] | Late] | str | Late | None
+"""Files to start from: URLs, or the API's objects."""
+
+
+class _AigcFields(TypedDict, Generic[Late], total=False):
+    model_name: Annotated[Text[Late], Field("ModelName", text)]
+    model_version: Annotated[Text[Late], Field("ModelVersion", text)]
+    scene_type: Annotated[Text[Late], Field("SceneType", text)]
+    prompt: Annotated[Text[Late], Field("Prompt", prompt)]
+    extra_parameters: Annotated[Object[Late], Field("ExtraParameters", api_object())]
+    store_cos_param: Annotated[Object[Late], Field("StoreCosParam", api_object("CosBucketName", "CosBucketRegion"))]
+    additional_parameters: Annotated[Object[Late], Field("AdditionalParameters", json_text)]
+    mps_operator: Annotated[Text[Late], Field("Operator", text)]
+
+
+class AudioFields(_AigcFields[Late], Generic[Late], total=False):
+    """Arguments of a CreateAigcAudioTask."""
+
+    video_infos: Annotated[References[Late], Field("VideoInfos", references("VideoUrl"))]
+    audio_infos: Annotated[References[Late], Field("AudioInfos", references("AudioUrl"))]
+    output_audio_format: Annotated[Text[Late], Field("OutputAudioFormat", text)]
+
+
+class VideoFields(_AigcFields[Late], Generic[Late], total=False):
+    """Arguments of a CreateAigcVideoTask."""
+
+    negative_prompt: Annotated[Text[Late], Field("NegativePrompt", text)]
+    enhance_prompt: Annotated[Flag[Late], Field("EnhancePrompt", boolean)]
+    image_url: Annotated[Text[Late], Field("ImageUrl", url)]
+    last_image_url: Annotated[Text[Late], Field("LastImageUrl", url)]
+    image_infos: Annotated[References[Late], Field("ImageInfos", references("ImageUrl"))]
+    video_infos: Annotated[References[Late], Field("VideoInfos", references("VideoUrl"))]
+    audio_infos: Annotated[References[Late], Field("AudioInfos", references("AudioUrl"))]
+    subject_infos: Annotated[Objects[Late], Field("SubjectInfos", api_objects)]
+    duration: Annotated[Number[Late], Field("Duration", integer)]
+
+
+class ImageFields(_AigcFields[Late], Generic[Late], total=False):
+    """Arguments of a CreateAigcImageTask."""
+
+    negative_prompt: Annotated[Text[Late], Field("NegativePrompt", text)]
+    enhance_prompt: Annotated[Flag[Late], Field("EnhancePrompt", boolean)]
+    image_infos: Annotated[References[Late], Field("ImageInfos", references("ImageUrl"))]
+    output_image_count: Annotated[Number[Late], Field("OutputImageCount", integer)]
+
+
+class _MediaFields(TypedDict, Generic[Late], total=False):
+    output_storage: Annotated[Object[Late], Field("OutputStorage", api_object("Type"))]
+    output_cos: Annotated[Object[Late], Field("OutputStorage", storage_in_cos)]
+    task_notify_config: Annotated[Object[Late], Field("TaskNotifyConfig", api_object())]
+    tasks_priority: Annotated[Number[Late], Field("TasksPriority", integer)]
+    session_id: Annotated[Text[Late], Field("SessionId", text)]
+    session_context: Annotated[Text[Late], Field("SessionContext", text)]
+    resource_id: Annotated[Text[Late], Field("ResourceId", text)]
+
+
+class ProcessMediaFields(_MediaFields[Late], Generic[Late], total=False):
+    """Arguments of a ProcessMedia."""
+
+    input_info: Annotated[Object[Late], Field("InputInfo", api_object("Type"))]
+    input_url: Annotated[Text[Late], Field("InputInfo", media_from_url)]
+    input_cos: Annotated[Object[Late], Field("InputInfo", media_from_cos)]
+    output_dir: Annotated[Text[Late], Field("OutputDir", text)]
+    schedule_id: Annotated[Number[Late], Field("ScheduleId", integer)]
+    media_process_task: Annotated[Object[Late], Field("MediaProcessTask", api_object())]
+    ai_content_review_task: Annotated[Object[Late], Field("AiContentReviewTask", api_object())]
+    ai_analysis_task: Annotated[Object[Late], Field("AiAnalysisTask", api_object())]
+    ai_recognition_task: Annotated[Object[Late], Field("AiRecognitionTask", api_object())]
+    ai_quality_control_task: Annotated[Object[Late], Field("AiQualityControlTask", api_object())]
+    smart_subtitles_task: Annotated[Object[Late], Field("SmartSubtitlesTask", api_object())]
+    smart_erase_task: Annotated[Object[Late], Field("SmartEraseTask", api_object())]
+    ai_dubbing_task: Annotated[Object[Late], Field("AIDubbingTask", api_object())]
+    mps_task_type: Annotated[Text[Late], Field("TaskType", text)]
+    activities: Annotated[Objects[Late], Field("Activities", api_objects)]
+    skip_mate_data: Annotated[Number[Late], Field("SkipMateData", integer)]
+
+
+class EditMediaFields(_MediaFields[Late], Generic[Late], total=False):
+    """Arguments of an EditMedia."""
+
+    file_infos: Annotated[Objects[Late], Field("FileInfos", api_objects)]
+    input_url: Annotated[Text[Late], Field("FileInfos", one_file(media_from_url))]
+    input_cos: Annotated[Object[Late], Field("FileInfos", one_file(media_from_cos))]
+    output_object_path: Annotated[Text[Late], Field("OutputObjectPath", text)]
+    output_config: Annotated[Object[Late], Field("OutputConfig", api_object())]
+    compose_config: Annotated[Object[Late], Field("ComposeConfig", api_object())]
+
 
 AUDIO_REQUEST = RequestShape(
-    action="CreateAigcAudioTask",
-    fields={
-        **_MODEL,
-        "video_infos": Field("VideoInfos", references("VideoUrl")),
-        "audio_infos": Field("AudioInfos", references("AudioUrl")),
-        "output_audio_format": Field("OutputAudioFormat", text),
-        **_OPTIONS,
-    },
+    "CreateAigcAudioTask",
+    AudioFields,
     needs_one_of=("prompt", "video_infos", "audio_infos", "additional_parameters"),
     other_spelling=_format_as_extra,
 )
-
 VIDEO_REQUEST = RequestShape(
-    action="CreateAigcVideoTask",
-    fields={
-        **_MODEL,
-        **_PICTURED,
-        "image_url": Field("ImageUrl", url),
-        "last_image_url": Field("LastImageUrl", url),
-        "image_infos": Field("ImageInfos", references("ImageUrl")),
-        "video_infos": Field("VideoInfos", references("VideoUrl")),
-        "audio_infos": Field("AudioInfos", references("AudioUrl")),
-        "subject_infos": Field("SubjectInfos", api_objects),
-        "duration": Field("Duration", integer),
-        **_OPTIONS,
-    },
+    "CreateAigcVideoTask",
+    VideoFields,
     needs_one_of=(
         "prompt",
         "image_url",
@@ -281,67 +344,10 @@ VIDEO_REQUEST = RequestShape(
         "additional_parameters",
     ),
 )
-
 IMAGE_REQUEST = RequestShape(
-    action="CreateAigcImageTask",
-    fields={
-        **_MODEL,
-        **_PICTURED,
-        "image_infos": Field("ImageInfos", references("ImageUrl")),
-        "output_image_count": Field("OutputImageCount", integer),
-        **_OPTIONS,
-    },
-    needs_one_of=("prompt", "image_infos", "additional_parameters"),
+    "CreateAigcImageTask", ImageFields, needs_one_of=("prompt", "image_infos", "additional_parameters")
 )
-
-_OUTPUT = {
-    "output_storage": Field("OutputStorage", api_object("Type")),
-    "output_cos": Field("OutputStorage", storage_in_cos),
-}
-_NOTICE = {
-    "task_notify_config": Field("TaskNotifyConfig", api_object()),
-    "tasks_priority": Field("TasksPriority", integer),
-    "session_id": Field("SessionId", text),
-    "session_context": Field("SessionContext", text),
-    "resource_id": Field("ResourceId", text),
-}
-
 PROCESS_MEDIA_REQUEST = RequestShape(
-    action="ProcessMedia",
-    fields={
-        "input_info": Field("InputInfo", api_object("Type")),
-        "input_url": Field("InputInfo", media_from_url),
-        "input_cos": Field("InputInfo", media_from_cos),
-        **_OUTPUT,
-        "output_dir": Field("OutputDir", text),
-        "schedule_id": Field("ScheduleId", integer),
-        "media_process_task": Field("MediaProcessTask", api_object()),
-        "ai_content_review_task": Field("AiContentReviewTask", api_object()),
-        "ai_analysis_task": Field("AiAnalysisTask", api_object()),
-        "ai_recognition_task": Field("AiRecognitionTask", api_object()),
-        "ai_quality_control_task": Field("AiQualityControlTask", api_object()),
-        "smart_subtitles_task": Field("SmartSubtitlesTask", api_object()),
-        "smart_erase_task": Field("SmartEraseTask", api_object()),
-        "ai_dubbing_task": Field("AIDubbingTask", api_object()),
-        "mps_task_type": Field("TaskType", text),
-        "activities": Field("Activities", api_objects),
-        "skip_mate_data": Field("SkipMateData", integer),
-        **_NOTICE,
-    },
-    needs_one_of=("input_info", "input_url", "input_cos"),
+    "ProcessMedia", ProcessMediaFields, needs_one_of=("input_info", "input_url", "input_cos")
 )
-
-EDIT_MEDIA_REQUEST = RequestShape(
-    action="EditMedia",
-    fields={
-        "file_infos": Field("FileInfos", api_objects),
-        "input_url": Field("FileInfos", one_file(media_from_url)),
-        "input_cos": Field("FileInfos", one_file(media_from_cos)),
-        **_OUTPUT,
-        "output_object_path": Field("OutputObjectPath", text),
-        "output_config": Field("OutputConfig", api_object()),
-        "compose_config": Field("ComposeConfig", api_object()),
-        **_NOTICE,
-    },
-    needs_one_of=("file_infos", "input_url", "input_cos"),
-)
+EDIT_MEDIA_REQUEST = RequestShape("EditMedia", EditMediaFields, needs_one_of=("file_infos", "input_url", "input_cos"))

@@ -1,20 +1,24 @@
-"""SessionId: what makes ProcessMedia and EditMedia safe to send again, and the way back to the first task."""
+"""Creating a task once: the other spelling of a field, the SessionId, and the way back to the first task."""
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mps.api.client import CreatedTask
-from airflow_provider_mps.api.errors import MpsError
+from airflow_provider_mps.api.errors import About, ApiError, MpsError
 from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.api.tasks import MEDIA, TaskState
 
 if TYPE_CHECKING:
     from airflow_provider_mps.api.client import MpsClient
+    from airflow_provider_mps.api.requests import RequestShape
 
-DUPLICATE_CODE = "InvalidParameterValue.SessionId"
-"""The SDK's list of error codes has this one for the field; no page says that it is the answer to a repeat."""
+log = logging.getLogger(__name__)
+
 _LOOK_BACK_SECONDS = 3 * 24 * 3600
 """For how long MPS keeps a SessionId (SDK, EditMediaRequest)."""
 
@@ -32,6 +36,50 @@ class FirstTaskFailedError(MpsError):
             "A SessionId is for one task alone: give another session_id to make a new one."
         )
         self.task_id = task_id
+
+
+def session_id(*parts: object) -> str:
+    """A SessionId (50 characters at most) that is the same for the same parts alone."""
+    return "airflow-" + hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:40]
+
+
+async def create_once(
+    client: MpsClient,
+    shape: RequestShape,
+    params: dict[str, Any],
+    *,
+    next_session: bool = False,
+    on_created: Callable[[str], None] | None = None,
+) -> CreatedTask:
+    """Create a task from a request that was built by its shape.
+
+    :param next_session: whether to make another task under another SessionId, where the first one has failed.
+    :param on_created: gets the TaskId at once, before anything else can fail.
+    :raises AmbiguousCreateError: it was sent, and a paid task may exist.
+    :raises DuplicateSessionError: MPS has the task already, and does not say which one it is.
+    :raises FirstTaskFailedError: MPS has the task already, and it has failed.
+    """
+    while True:
+        try:
+            created = await client.create(shape.action, params, shape.repeatable)
+        except ApiError as error:
+            if error.about is About.FIELD_NAME and (other := shape.other_spelling(params)) is not None:
+                params = other
+                continue
+            if not shape.repeatable or error.about is not About.SESSION:
+                raise
+            try:
+                created = await find_first(client, shape.action, params["SessionId"])
+            except FirstTaskFailedError as failed:
+                if not next_session:
+                    raise
+                log.warning("Task %s of an earlier try has failed: creating a new one.", failed.task_id)
+                # Made from the failed task, so that all tries from now on share this one, too.
+                params = params | {"SessionId": session_id(params["SessionId"], failed.task_id)}
+                continue
+        if on_created:
+            on_created(created.task_id)
+        return created
 
 
 async def find_first(client: MpsClient, action: str, session: str) -> CreatedTask:

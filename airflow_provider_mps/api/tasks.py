@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -11,14 +11,11 @@ from airflow_provider_mps.api.cos import CosObject
 from airflow_provider_mps.api.errors import NoResultError, TaskFailedError
 from airflow_provider_mps.api.redaction import without_queries
 
-NOT_FOUND_GRACE_SECONDS = 30.0
-"""A task just created may not be known everywhere at once; how long that takes, no page says."""
-
 Response = dict[str, Any]
 
 
 class TaskState(StrEnum):
-    """A task's state, in the words of the AIGC actions; ``UNKNOWN`` is any word that no page explains."""
+    """A task's state, in the words of the AIGC actions; ``UNKNOWN`` is any other word."""
 
     WAIT = "WAIT"
     RUN = "RUN"
@@ -39,14 +36,24 @@ class TaskStatus:
     :param state: the state.
     :param message: why, where the task failed.
     :param response: the ``Response`` object as it came. Holds result URLs: not for logs.
-    :param urls: where the result's files are; whoever has a URL may have the file: not for logs.
+    :param files: the files' URLs or ``cos://`` URIs by XCom key; the keys alone where there are none yet. Whoever has
+        a URL may have the file: not for logs.
+    :param in_cos: those of the files that are in COS, with their bucket's region.
+    :param durations: seconds of each file, as far as the service gives them.
     """
 
     task_id: str
     state: TaskState
     message: str
     response: Response = field(repr=False)
-    urls: tuple[str, ...] = field(default=(), repr=False)
+    files: Mapping[str, list[str]] = field(default_factory=dict, repr=False)
+    in_cos: tuple[CosObject, ...] = ()
+    durations: tuple[Any, ...] = ()
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where all of the files are: not for logs."""
+        return tuple(url for urls in self.files.values() for url in urls)
 
     @property
     def word(self) -> str:
@@ -80,10 +87,13 @@ class TaskFamily:
     can_abort: bool = False
 
     def status(self, task_id: str, response: Response) -> TaskStatus:
-        """The status that a ``Response`` of the describe action tells."""
+        """The status that a ``Response`` of the describe action gives."""
         state, message = self.read_state(response)
-        urls = tuple(url for files in self.read_files(response).values() for url in files)
-        return TaskStatus(task_id, state, message, response, urls)
+        files = self.read_files(response)
+        in_cos = self.read_cos(response) or [
+            found for urls in files.values() for url in urls if (found := CosObject.from_url(url))
+        ]
+        return TaskStatus(task_id, state, message, response, files, tuple(in_cos), tuple(_durations(response)))
 
     def check(self, status: TaskStatus) -> None:
         """Make sure that a task which has ended ended well.
@@ -110,6 +120,13 @@ class TaskFamily:
     def result(self, status: TaskStatus) -> dict[str, Any]:
         """The result of a task that is DONE; its lists are never null."""
         return {"TaskId": status.task_id, **self.read_result(status.response)}
+
+
+def _durations(response: Response) -> Iterator[Any]:
+    for value in response.values():
+        for item in _list(value):
+            if isinstance(item, dict) and item.get("Duration") is not None:
+                yield item["Duration"]
 
 
 def aigc_family(kind: str, title: str, describe: str, outputs: dict[str, str], *details: str) -> TaskFamily:

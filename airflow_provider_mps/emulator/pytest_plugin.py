@@ -1,4 +1,4 @@
-"""The pytest fixture ``mps_emulator``: MPS on this machine, and Airflow's default connection to it."""
+"""Pytest fixtures: MPS on this machine, Airflow's default connection to it, and little patience with trouble."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def mps_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[MpsEmulator]:
     with MpsEmulator() as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(emulator.connection))
         yield emulator
+
+
+@pytest.fixture
+def mps_short_waits() -> Iterator[None]:
+    """While the test runs, an outage of minutes takes seconds: same rules, same numbers of tries."""
+    from airflow_provider_mps.api.patience import short_waits
+
+    with short_waits():
+        yield

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Never, Unpack
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
+from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_mps.api.errors import (
-    ApiError,
-    InvalidConnectionError,
-    MpsError,
-)
-from airflow_provider_mps.api.tasks import TaskState
+from airflow_provider_mps.api.errors import About, ApiError, MpsError
+from airflow_provider_mps.api.loop import PrivateLoop
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState
+from airflow_provider_mps.hooks.connection import settings_of, shared_settings
 
 if TYPE_CHECKING:
     from airflow_provider_mps.api.auth import Keys
-    from airflow_provider_mps.api.client import ClientSettings, CreatedTask, MpsClient
+    from airflow_provider_mps.api.client import CreatedTask, MpsClient
     from airflow_provider_mps.api.polling import OnChange, Report
-    from airflow_provider_mps.api.requests import RequestShape
+    from airflow_provider_mps.api.requests import AudioFields, RequestShape
+    from airflow_provider_mps.api.settings import ClientSettings
     from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus
-
-_HOSTS = {
-    "intl": ("mps.intl.tencentcloudapi.com", "sts.intl.tencentcloudapi.com"),
-    "cn": ("mps.tencentcloudapi.com", "sts.tencentcloudapi.com"),
-}
-# Codes that tell of the keys or the account rather than of the question asked: test_connection() says no to these.
-_REFUSALS = ("AuthFailure", "UnauthorizedOperation", "IpNotInWhitelist", "InvalidAction", "NoSuchVersion")
-
-_SHARED_SECONDS = 1.0
-"""How long triggers that start together share one look-up; a change of the connection is seen after that."""
 
 
 class MpsHook(BaseHook):
@@ -80,8 +65,7 @@ class MpsHook(BaseHook):
     async def aload(self) -> None:
         """Read the connection without blocking the event loop; :attr:`settings` is there afterwards."""
         if "settings" not in self.__dict__:
-            look_ups = _look_ups.setdefault(asyncio.get_running_loop(), defaultdict(_LookUp))
-            self.__dict__["settings"] = await look_ups[self.mps_conn_id].settings(self.mps_conn_id)
+            self.__dict__["settings"] = await shared_settings(self.mps_conn_id)
 
     def client(self) -> MpsClient:
         """A client for this connection, to be closed by a ``with`` statement."""
@@ -118,7 +102,8 @@ class MpsHook(BaseHook):
         """
         from airflow_provider_mps.api.auth import Credentials
 
-        return asyncio.run(Credentials(self.settings.credential, self.settings.timeout).aresolve())
+        with PrivateLoop() as loop:
+            return loop.run(Credentials(self.settings.credential, self.settings.timeout).aresolve())
 
     def call(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
         """Call any action of the API; the ``Response`` object. Names are as the API writes them.
@@ -139,7 +124,7 @@ class MpsHook(BaseHook):
         async with MpsClient(self.settings) as client:
             return await client.acall(action, params)
 
-    def create_aigc_audio_task(self, **fields: Any) -> str:
+    def create_aigc_audio_task(self, **fields: Unpack[AudioFields[Never]]) -> str:
         """Ask for AI-generated audio; the TaskId. Every accepted call is billed.
 
         :param fields: the arguments of ``CreateAigcAudioTaskOperator`` that describe the request.
@@ -152,35 +137,28 @@ class MpsHook(BaseHook):
 
     def describe_aigc_audio_task(self, mps_task_id: str) -> TaskStatus:
         """The status of an AIGC audio task."""
-        from airflow_provider_mps.api.tasks import AIGC_AUDIO
-
         return self.describe(AIGC_AUDIO, mps_task_id)
 
     def create(
-        self, shape: RequestShape, params: dict[str, Any], on_created: Callable[[str], None] | None = None
+        self,
+        shape: RequestShape,
+        params: dict[str, Any],
+        *,
+        next_session: bool = False,
+        on_created: Callable[[str], None] | None = None,
     ) -> CreatedTask:
         """Create a task from a request that was built by its shape.
 
-        :param on_created: is told the TaskId at once, before the connection is closed and anything else can fail.
+        :param next_session: whether to make another task under another SessionId, where the first one has failed.
+        :param on_created: gets the TaskId at once, before anything else can fail.
         :raises AmbiguousCreateError: it was sent, and a paid task may exist.
         :raises DuplicateSessionError: MPS has the task already, and does not say which one it is.
         :raises FirstTaskFailedError: MPS has the task already, and it has failed.
         """
-        from airflow_provider_mps.api.sessions import DUPLICATE_CODE, find_first
+        from airflow_provider_mps.api.sessions import create_once
 
         with self.client() as client:
-            try:
-                created = client.create(shape.action, params, shape.repeatable)
-            except ApiError as error:
-                other = shape.other_spelling(params) if error.code.startswith("UnknownParameter") else None
-                if other is not None:
-                    created = client.create(shape.action, other, shape.repeatable)
-                elif shape.repeatable and error.code == DUPLICATE_CODE:
-                    created = client.run(find_first(client, shape.action, params["SessionId"]))
-                else:
-                    raise
-            if on_created:
-                on_created(created.task_id)
+            created = client.run(create_once(client, shape, params, next_session=next_session, on_created=on_created))
         _stats().incr("mps.submitted", tags={"action": shape.action})
         return created
 
@@ -237,7 +215,7 @@ class MpsHook(BaseHook):
                     on_change=on_change,
                 )
             except ApiError as error:
-                if not error.code.startswith("AuthFailure"):
+                if error.about is not About.KEYS:
                     raise
                 refused = self.__dict__.pop("settings")
                 await self.aload()
@@ -256,7 +234,7 @@ class MpsHook(BaseHook):
             with self.client() as client:
                 client.run(client.attempt(question, {"TaskId": "airflow-test-connection"}))
         except ApiError as error:
-            if error.code.startswith(_REFUSALS):
+            if error.about in (About.KEYS, About.ACCOUNT):
                 return False, f"{self.settings.host} answered, and refused: {error}"
             return (
                 True,
@@ -265,127 +243,6 @@ class MpsHook(BaseHook):
         except Exception as error:
             return False, str(error)
         return True, f"{self.settings.host} accepted the keys."
-
-
-class _LookUp:
-    """Shares one look-up of a connection among those that start together: all triggers, when a triggerer starts."""
-
-    def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        self._settings: ClientSettings | None = None
-        self._shared_until = 0.0
-
-    async def settings(self, conn_id: str) -> ClientSettings:
-        # The lock lets those that waited go on one by one, so that thousands of them do not stall the loop.
-        async with self._lock:
-            loop = asyncio.get_running_loop()
-            if self._settings is None or loop.time() > self._shared_until:
-                self._settings = await _look_up(conn_id)
-                self._shared_until = loop.time() + _SHARED_SECONDS
-            return self._settings
-
-
-_look_ups: WeakKeyDictionary[asyncio.AbstractEventLoop, defaultdict[str, _LookUp]] = WeakKeyDictionary()
-
-
-async def _look_up(conn_id: str) -> ClientSettings:
-    await asyncio.to_thread(_import_api)
-    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-
-    connection = await get_async_connection(conn_id)
-    return settings_of(conn_id, connection, await get_async_extra_dejson(connection))
-
-
-def _import_api() -> None:
-    """Import what a wait needs: half a second the first time, too long for an event loop's thread."""
-    import airflow.providers.common.compat.connection  # noqa: F401
-
-    import airflow_provider_mps.api.polling  # noqa: F401
-
-
-def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> ClientSettings:
-    """A connection's fields as the client's settings.
-
-    :raises InvalidConnectionError: names the field that cannot be used.
-    """
-    from airflow_provider_mps.api.auth import CredentialKind, CredentialSettings
-    from airflow_provider_mps.api.client import ClientSettings
-
-    def text(name: str) -> str:
-        return str(extra.get(name) or "").strip()
-
-    def number(name: str, default: float) -> float:
-        value = extra.get(name)
-        try:
-            return default if value in (None, "") else float(value)
-        except (TypeError, ValueError):
-            raise InvalidConnectionError(f"{name}: is no number") from None
-
-    def choice(name: str, of: Mapping[str, Any], default: str) -> str:
-        value = text(name) or default
-        if value not in of:
-            raise InvalidConnectionError(f"{name}: {value!r} is none of {', '.join(of)}")
-        return value
-
-    try:
-        site = choice("site", _HOSTS, "intl")
-        host, sts_host = _HOSTS[site]
-        host = (connection.host or host).strip()
-        if "/" in host or "@" in host:
-            raise InvalidConnectionError("host: give the host alone, without a scheme or a path")
-        kinds = {kind.value: kind for kind in CredentialKind}
-        verify = text("verify") or "true"
-        if extra.get("verify") is False or verify.lower() == "false":
-            verified: bool | str = False
-        else:
-            verified = True if verify.lower() == "true" else verify
-        return ClientSettings(
-            host=host,
-            port=connection.port,
-            scheme=connection.schema or "https",
-            region=text("region"),
-            proxy=text("proxy"),
-            verify=verified,
-            timeout=number("timeout", 30.0),
-            requests_per_second=number("requests_per_second", 20.0),
-            site=site,
-            cos_endpoint=text("cos_endpoint"),
-            credential=CredentialSettings(
-                kind=kinds[choice("credential", kinds, "static")],
-                secret_id=connection.login or "",
-                secret_key=connection.password or "",
-                token=text("token"),
-                role_arn=text("role_arn"),
-                role_session_name=text("role_session_name"),
-                cvm_role_name=text("cvm_role_name"),
-                sts_endpoint=text("sts_endpoint") or sts_host,
-            ),
-        )
-    except InvalidConnectionError as error:
-        raise InvalidConnectionError(f"Connection {conn_id}, {error}") from None
-
-
-@contextmanager
-def airflow_errors(retryable: type[AirflowException] | None = AirflowException) -> Iterator[None]:
-    """Raise this package's errors as Airflow's too: one that no retry can mend makes the task fail at once.
-
-    The error raised is both, the class that says what happened and AirflowFailException or ``retryable``.
-    """
-    try:
-        yield
-    except MpsError as error:
-        base = retryable if error.retry_helps else AirflowFailException
-        if base is None or isinstance(error, base):
-            raise
-        both = _both(type(error), base)
-        raised = both.__new__(both)
-        raised.__dict__.update(error.__dict__)
-        raised.args = error.args
-        raise raised from error.__cause__
-
-
-def _both(error: type[MpsError], base: type[AirflowException]) -> type[MpsError]:
-    return type(error.__name__, (error, base), {"__module__": error.__module__, "__doc__": error.__doc__})
 
 
 def _stats() -> Any:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
@@ -24,13 +24,15 @@ from airflow_provider_mps.api.errors import (
     WaitTimeoutError,
 )
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA
-from airflow_provider_mps.hooks.mps import MpsHook, airflow_errors
+from airflow_provider_mps.errors import airflow_errors
+from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
-from airflow_provider_mps.triggers.waiting import WaitsForTask
+from airflow_provider_mps.waiting import WaitsForTask
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, XComArg
 
+    from airflow_provider_mps.airflow_arguments import SensorArguments
     from airflow_provider_mps.api.polling import Tolerance
     from airflow_provider_mps.api.tasks import TaskStatus
 
@@ -44,7 +46,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
     :param mps_task_id: the TaskId, such as the output of a create operator.
     :param mps_conn_id: the Airflow connection.
     :param deferrable: whether to wait in the triggerer; the interval is ``poke_interval`` there too.
-    :param max_poll_failures: failed questions in a row, over at least five minutes, that end the wait. With
+    :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait. With
         ``mode="reschedule"`` each poke begins a new count, and ``timeout`` is what ends the wait.
 
     Returns the result, and pushes the lists of URLs of its family.
@@ -56,15 +58,15 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
     def __init__(
         self,
         *,
-        mps_task_id: str,
-        mps_conn_id: str = MpsHook.default_conn_name,
+        mps_task_id: str | XComArg,
+        mps_conn_id: str | XComArg = MpsHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         max_poll_failures: int = 10,
-        **kwargs: Any,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(**kwargs)
-        self.mps_task_id = mps_task_id
-        self.mps_conn_id = mps_conn_id
+        self.mps_task_id = cast("str", mps_task_id)  # once it is rendered
+        self.mps_conn_id = cast("str", mps_conn_id)
         self.deferrable = deferrable
         self.max_poll_failures = max_poll_failures
         self._began = 0.0

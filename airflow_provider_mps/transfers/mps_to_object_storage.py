@@ -15,8 +15,9 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_mps.api.cos import CosObject, signed_url
 from airflow_provider_mps.api.errors import InvalidArgumentError, MpsError
-from airflow_provider_mps.api.requests import is_loopback
-from airflow_provider_mps.hooks.mps import MpsHook, airflow_errors
+from airflow_provider_mps.api.settings import is_loopback
+from airflow_provider_mps.errors import airflow_errors
+from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage
 
 if TYPE_CHECKING:

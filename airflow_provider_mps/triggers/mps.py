@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -10,6 +11,11 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_mps.api.errors import MpsError, TaskFailedError, WaitTimeoutError
 from airflow_provider_mps.api.tasks import FAMILIES, TaskStatus
 from airflow_provider_mps.hooks.mps import MpsHook
+
+
+def log_change(log: Any, status: TaskStatus, seconds: float) -> None:
+    """Say that a task's state has changed, so many seconds after its wait began."""
+    log.info("Task %s: %s after %.0f s", status.task_id, status.word, seconds)
 
 
 class MpsTaskTrigger(BaseTrigger):
@@ -65,7 +71,7 @@ class MpsTaskTrigger(BaseTrigger):
                 poll_interval=self.poll_interval,
                 deadline=self.deadline,
                 max_poll_failures=self.max_poll_failures,
-                on_change=self._log_change,
+                on_change=partial(log_change, self.log),
             )
             family.check(status)
         except WaitTimeoutError as error:
@@ -83,9 +89,6 @@ class MpsTaskTrigger(BaseTrigger):
 
     def _event(self, status: str, message: str) -> TriggerEvent:
         return TriggerEvent({"status": status, "mps_task_id": self.mps_task_id, "message": message})
-
-    def _log_change(self, status: TaskStatus, seconds: float) -> None:
-        self.log.info("Task %s: %s after %.0f s", status.task_id, status.word, seconds)
 
     async def on_kill(self) -> None:
         """Say what goes on, once it is sure that a user ended the task.

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_mps.api.cos import CosObject
-from airflow_provider_mps.api.errors import InvalidArgumentError, MpsError, WaitTimeoutError
+from airflow_provider_mps.api.errors import MpsError, WaitTimeoutError
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
 from airflow_provider_mps.links.mps import CONSOLE_XCOM
-from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger, log_change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,12 +91,12 @@ class WaitsForTask(BaseOperator):
         return status
 
     def log_change(self, status: TaskStatus, seconds: float) -> None:
-        self.log.info("Task %s: %s after %.0f s", status.task_id, status.word, seconds)
+        log_change(self.log, status, seconds)
 
     def log_files(self, status: TaskStatus) -> None:
         """Say what came out: number, length and format; not where, for a URL may be signed."""
         formats = Counter(os.path.splitext(urlsplit(url).path)[1].lstrip(".") or "file" for url in status.urls)
-        lengths = [f"{duration} s" for duration in _durations(status)]
+        lengths = [f"{duration} s" for duration in status.durations]
         self.log.info(
             "%s task %s is %s: %s%s",
             self.family.title,
@@ -109,39 +109,21 @@ class WaitsForTask(BaseOperator):
     def push_files(
         self, context: Context, status: TaskStatus, store_cos_param: Mapping[str, Any] | None = None
     ) -> None:
-        """Push where the files are, by XCom key; those in COS as ``cos_uris``, with the console's page."""
-        files: dict[str, Any] = self.family.read_files(status.response)
-        in_cos = self.family.read_cos(status.response) or [
-            found for url in status.urls if (found := CosObject.from_url(url, store_cos_param))
-        ]
+        """Push where the files are, by XCom key; those in COS as ``cos_uris`` and, with the region, as ``cos_urls``."""
+        files: dict[str, Any] = dict(status.files)
+        in_cos = status.in_cos or [found for url in status.urls if (found := CosObject.from_url(url, store_cos_param))]
         if in_cos:
             files["cos_uris"] = [file.uri for file in in_cos]
+            if all(file.region for file in in_cos):
+                files["cos_urls"] = [file.url for file in in_cos]
             files[CONSOLE_XCOM] = in_cos[0].console_url(self.hook.settings.site)
         for key, value in files.items():
             context["ti"].xcom_push(key=key, value=value)
         self.files = files
-        told = {"mps_task_id": status.task_id, "files": files.get("cos_uris", []), "durations": _durations(status)}
+        told = {"mps_task_id": status.task_id, "files": files.get("cos_uris", []), "durations": list(status.durations)}
         describe_outlets(context, self.outlets or (), told)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What MPS read, and what it stored in COS."""
         arguments = [getattr(self, name, None) for name in self.template_fields]
         return operator_lineage(references(arguments), self.files.get("cos_uris", []))
-
-
-def _durations(status: TaskStatus) -> list[Any]:
-    """The files' lengths, as far as the service tells them: of audio, in seconds."""
-    lists = [value for value in status.response.values() if isinstance(value, list)]
-    items = [item for value in lists for item in value if isinstance(item, dict)]
-    return [item["Duration"] for item in items if item.get("Duration") is not None]
-
-
-def seconds(argument: str, value: float | timedelta) -> float:
-    """An argument in seconds, from a number or a timedelta.
-
-    :raises InvalidArgumentError: it is neither, or not more than 0.
-    """
-    total = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(total, bool) or not isinstance(total, (int, float)) or not 0 < total < float("inf"):
-        raise InvalidArgumentError(argument, f"must be seconds or a timedelta, more than 0, not {value!r}")
-    return float(total)

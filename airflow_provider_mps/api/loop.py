@@ -1,0 +1,136 @@
+"""An event loop in a thread of its own, for callers that are not async."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor, Future
+from typing import Any, Self, TypeVar, TypeVarTuple, cast
+
+from airflow_provider_mps.api.errors import MpsError
+
+_T = TypeVar("_T")
+_Args = TypeVarTuple("_Args")
+
+_ENDING_SECONDS = 5.0
+"""What is interrupted needs a moment to close its connections and to say whether it was sent."""
+
+
+class PrivateLoop:
+    """Runs coroutines for a caller that is not async; to be closed by a ``with`` statement.
+
+    The caller's thread only waits. An exception that a signal raises there, such as Airflow's execution_timeout, so
+    never strikes inside of asyncio's own callbacks, which may log and swallow it. What it interrupts is cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._loop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(_ENDING_SECONDS)
+            self._loop = self._thread = None
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine to its end, and return what it returns or raise what it raises.
+
+        :raises RuntimeError: this thread runs an event loop itself, which would stand still meanwhile.
+        """
+        if _in_a_loop():
+            coroutine.close()
+            raise RuntimeError("a sync method was called inside of a running event loop; use its async twin")
+        loop = self._started()
+        outcome: Future[_T] = Future()
+        running: list[asyncio.Task[None]] = []
+
+        async def run() -> None:
+            try:
+                outcome.set_result(await coroutine)
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        context = contextvars.copy_context()
+        loop.call_soon_threadsafe(lambda: running.append(loop.create_task(run(), context=context)))
+        try:
+            return outcome.result()
+        except BaseException as error:
+            if outcome.done() and outcome.exception() is error:
+                raise
+            loop.call_soon_threadsafe(lambda: running[0].cancel())
+            ended = None
+            with contextlib.suppress(TimeoutError):
+                ended = outcome.exception(_ENDING_SECONDS)
+            if isinstance(ended, MpsError):
+                raise ended from error
+            raise
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = _Loop()
+            self._thread = threading.Thread(target=_serve, args=(self._loop,), name="mps-calls", daemon=True)
+            self._thread.start()
+        return self._loop
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Gives what blocks to daemon threads: a name look-up that hangs would hold up the end of asyncio's own."""
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*_Args], _T], *args: *_Args
+    ) -> asyncio.Future[_T]:
+        return super().run_in_executor(executor, func, *args) if executor else in_daemon_thread(lambda: func(*args))
+
+
+def in_daemon_thread(function: Callable[[], _T]) -> asyncio.Future[_T]:
+    """Run a blocking function in a thread whose end nobody waits for, the end of the process included."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_T] = loop.create_future()
+
+    def settle(value: _T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(cast("_T", value))
+
+    def work() -> None:
+        value, raised = None, None
+        try:
+            value = function()
+        except BaseException as error:
+            raised = error
+        with contextlib.suppress(RuntimeError):  # the loop ended before the answer came
+            loop.call_soon_threadsafe(settle, value, raised)
+
+    threading.Thread(target=contextvars.copy_context().run, args=(work,), name="mps-blocking", daemon=True).start()
+    return future
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()

@@ -1,0 +1,52 @@
+"""How long trouble is borne: pauses before a repeat, and when trouble counts as lasting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Times in seconds.
+
+    :param backoff: the first repeat of a call comes within this; each further one may take twice as long.
+    :param backoff_limit: the longest pause between two repeats of a call.
+    :param call_trouble: for how long a call is repeated that meets trouble.
+    :param call_throttled: for how long a call is repeated that is throttled: hundreds of workers may be before it.
+    :param poll_backoff_limit: the longest pause between two polls of a task, where those fail.
+    :param poll_trouble: failed polls end a wait only after this.
+    :param not_found_grace: a task just created may not be known everywhere at once; how long that takes, the API
+        reference does not say.
+    """
+
+    backoff: float = 0.5
+    backoff_limit: float = 8.0
+    call_trouble: float = 60.0
+    call_throttled: float = 300.0
+    poll_backoff_limit: float = 60.0
+    poll_trouble: float = 300.0
+    not_found_grace: float = 30.0
+
+
+# The same rules and numbers of tries, in a hundredth of the time; the grace has to outlast a slow machine.
+SHORT = Patience(0.005, 0.08, 0.6, 3.0, 0.5, 0.3, 3.0)
+
+_patience = Patience()
+
+
+def patience() -> Patience:
+    """The patience in force."""
+    return _patience
+
+
+@contextmanager
+def short_waits() -> Iterator[None]:
+    """While this is open, this process waits a hundredth of the time for a service that is in trouble: for tests."""
+    global _patience
+    before, _patience = _patience, SHORT
+    try:
+        yield
+    finally:
+        _patience = before

@@ -1,0 +1,127 @@
+"""An account and how to reach it: sites, kinds of credentials, defaults, checks. Loads no HTTP library and no SDK."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from airflow_provider_mps.api.errors import InvalidConnectionError
+
+
+@dataclass(frozen=True)
+class Site:
+    """One of the two sites of Tencent Cloud. An account belongs to one of them.
+
+    :param name: how the connection calls it.
+    :param host: the endpoint of MPS (API reference, "Request structure").
+    :param sts_host: the endpoint of STS, which gives out temporary keys.
+    :param console: the URL of the web console.
+    """
+
+    name: str
+    host: str
+    sts_host: str
+    console: str
+
+
+INTL = Site("intl", "mps.intl.tencentcloudapi.com", "sts.intl.tencentcloudapi.com", "https://console.tencentcloud.com")
+CN = Site("cn", "mps.tencentcloudapi.com", "sts.tencentcloudapi.com", "https://console.cloud.tencent.com")
+SITES = {site.name: site for site in (INTL, CN)}
+
+
+class CredentialKind(StrEnum):
+    """Where the keys come from."""
+
+    STATIC = "static"
+    ASSUME_ROLE = "assume_role"
+    CVM_ROLE = "cvm_role"
+    TKE_OIDC = "tke_oidc"
+    DEFAULT_CHAIN = "default_chain"
+
+
+@dataclass(frozen=True)
+class CredentialSettings:
+    """Where keys come from, and what that source needs to know.
+
+    :param kind: the source.
+    :param secret_id: for ``static`` and ``assume_role``.
+    :param secret_key: likewise.
+    :param token: of temporary static keys.
+    :param role_arn: the role to assume, for ``assume_role``.
+    :param role_session_name: how that session is called in the audit logs.
+    :param cvm_role_name: the role bound to the instance; empty asks the metadata service.
+    :param sts_endpoint: the host of STS.
+    """
+
+    kind: CredentialKind = CredentialKind.STATIC
+    secret_id: str = field(default="", repr=False)
+    secret_key: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    role_arn: str = ""
+    role_session_name: str = ""
+    cvm_role_name: str = ""
+    sts_endpoint: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind in (CredentialKind.STATIC, CredentialKind.ASSUME_ROLE):
+            for name, value in (
+                ("login (SecretId)", self.secret_id),
+                ("password (SecretKey)", self.secret_key),
+            ):
+                if not value or value != value.strip():
+                    raise InvalidConnectionError(f"{name}: is empty or has spaces around it; nothing was sent")
+        if self.kind is CredentialKind.ASSUME_ROLE and not self.role_arn:
+            raise InvalidConnectionError("role_arn: is needed for credential=assume_role; nothing was sent")
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """All that distinguishes one account's calls from another's; equal settings may share a client.
+
+    :param host: the endpoint's host.
+    :param credential: where the keys come from.
+    :param port: the endpoint's port, or None for the scheme's own.
+    :param scheme: ``https``, or ``http`` to a loopback host.
+    :param region: sent as X-TC-Region where it is set.
+    :param proxy: the proxy's URL.
+    :param verify: whether TLS certificates are checked, or the path of a CA bundle to check them by.
+    :param timeout: seconds for one attempt of a call as a whole.
+    :param requests_per_second: the account's limit for each action.
+    :param site: whose account it is.
+    :param cos_endpoint: the URL under which COS is read; empty means the region's public one.
+    """
+
+    host: str
+    credential: CredentialSettings
+    port: int | None = None
+    scheme: str = "https"
+    region: str = ""
+    proxy: str = field(default="", repr=False)
+    verify: bool | str = True
+    timeout: float = 30.0
+    requests_per_second: float = 20.0
+    site: Site = INTL
+    cos_endpoint: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scheme not in ("http", "https"):
+            raise InvalidConnectionError(f"schema: {self.scheme!r} is neither https nor http")
+        if self.scheme == "http" and not is_loopback(self.host):
+            raise InvalidConnectionError(f"schema: plain http is for loopback hosts alone, not for {self.host}")
+        cos = urlsplit(self.cos_endpoint or "https://cos")
+        if not cos.hostname or (cos.scheme != "https" and not (cos.scheme == "http" and is_loopback(cos.hostname))):
+            raise InvalidConnectionError("cos_endpoint: must be an https URL, or http to a loopback host")
+        for name in ("timeout", "requests_per_second"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InvalidConnectionError(f"{name}: must be more than 0")
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}{f':{self.port}' if self.port else ''}/"
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host is this machine itself, the only one that plain http is for."""
+    return host in ("127.0.0.1", "::1", "localhost")

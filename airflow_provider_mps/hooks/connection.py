@@ -1,0 +1,115 @@
+"""From an Airflow connection to the client's settings, and one look-up for all that start together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from airflow_provider_mps.api.errors import InvalidConnectionError
+from airflow_provider_mps.api.settings import INTL, SITES, ClientSettings, CredentialKind, CredentialSettings
+
+_SHARED_SECONDS = 1.0
+"""How long triggers that start together share one look-up; a change of the connection is seen after that."""
+
+
+def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> ClientSettings:
+    """A connection's fields as the client's settings.
+
+    :raises InvalidConnectionError: names the field that cannot be used.
+    """
+
+    def text(name: str) -> str:
+        return str(extra.get(name) or "").strip()
+
+    def number(name: str, default: float) -> float:
+        value = extra.get(name)
+        try:
+            return default if value in (None, "") else float(value)
+        except (TypeError, ValueError):
+            raise InvalidConnectionError(f"{name}: must be a number") from None
+
+    def choice(name: str, of: Iterable[str], default: str) -> str:
+        value = text(name) or default
+        if value not in of:
+            raise InvalidConnectionError(f"{name}: must be one of {', '.join(of)}, not {value!r}")
+        return value
+
+    try:
+        site = SITES[choice("site", SITES, INTL.name)]
+        host = (connection.host or site.host).strip()
+        if "/" in host or "@" in host:
+            raise InvalidConnectionError("host: give the host alone, without a scheme or a path")
+        verify = text("verify") or "true"
+        if extra.get("verify") is False or verify.lower() == "false":
+            verified: bool | str = False
+        else:
+            verified = True if verify.lower() == "true" else verify
+        return ClientSettings(
+            host=host,
+            port=connection.port,
+            scheme=connection.schema or ClientSettings.scheme,
+            region=text("region"),
+            proxy=text("proxy"),
+            verify=verified,
+            timeout=number("timeout", ClientSettings.timeout),
+            requests_per_second=number("requests_per_second", ClientSettings.requests_per_second),
+            site=site,
+            cos_endpoint=text("cos_endpoint"),
+            credential=CredentialSettings(
+                kind=CredentialKind(choice("credential", list(CredentialKind), CredentialKind.STATIC)),
+                secret_id=connection.login or "",
+                secret_key=connection.password or "",
+                token=text("token"),
+                role_arn=text("role_arn"),
+                role_session_name=text("role_session_name"),
+                cvm_role_name=text("cvm_role_name"),
+                sts_endpoint=text("sts_endpoint") or site.sts_host,
+            ),
+        )
+    except InvalidConnectionError as error:
+        raise InvalidConnectionError(f"Connection {conn_id}, {error}") from None
+
+
+class _LookUp:
+    """Shares one look-up of a connection among those that start together: all triggers, when a triggerer starts."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._settings: ClientSettings | None = None
+        self._shared_until = 0.0
+
+    async def settings(self, conn_id: str) -> ClientSettings:
+        # The lock lets those that waited go on one by one, so that thousands of them do not stall the loop.
+        async with self._lock:
+            loop = asyncio.get_running_loop()
+            if self._settings is None or loop.time() > self._shared_until:
+                self._settings = await _look_up(conn_id)
+                self._shared_until = loop.time() + _SHARED_SECONDS
+            return self._settings
+
+
+_look_ups: WeakKeyDictionary[asyncio.AbstractEventLoop, defaultdict[str, _LookUp]] = WeakKeyDictionary()
+
+
+async def shared_settings(conn_id: str) -> ClientSettings:
+    """A connection's settings, read without blocking the event loop."""
+    look_ups = _look_ups.setdefault(asyncio.get_running_loop(), defaultdict(_LookUp))
+    return await look_ups[conn_id].settings(conn_id)
+
+
+async def _look_up(conn_id: str) -> ClientSettings:
+    await asyncio.to_thread(_import_api)
+    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+    connection = await get_async_connection(conn_id)
+    return settings_of(conn_id, connection, await get_async_extra_dejson(connection))
+
+
+def _import_api() -> None:
+    """Import what a wait needs: half a second the first time, too long for an event loop's thread."""
+    import airflow.providers.common.compat.connection  # noqa: F401
+
+    import airflow_provider_mps.api.polling  # noqa: F401
