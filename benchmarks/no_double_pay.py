@@ -40,9 +40,9 @@ from tencentcloud.mps.v20190612.mps_client import MpsClient as SdkClient
 from airflow_provider_mps.api.errors import AmbiguousCreateError
 from airflow_provider_mps.emulator import FaultKind, MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
-from tests.reliability.driver import State
-from tests.reliability.shorter import SHORTER, shorter_waits
-from tests.reliability.ways import Waiting, Way, emulated
+from tests.doubles.short_waits import SHORTER, shorter_waits
+from tests.doubles.task_instances import State
+from tests.doubles.ways import Waiting, Way, emulated
 
 CREATE, DESCRIBE = "CreateAigcAudioTask", "DescribeAigcAudioTask"
 RETRIES = 2

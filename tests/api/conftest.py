@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_mps.api.auth import CredentialSettings
 from airflow_provider_mps.api.client import ClientSettings, MpsClient
-from tests.support import authority, ca_bundle, emulator, ends, logged, tls  # noqa: F401
+from tests.doubles.servers import ends
 
 Call = Callable[..., dict[str, Any]]
 

@@ -12,7 +12,7 @@ from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
 from airflow_provider_mps.api.auth import Credentials, CredentialSettings, TC3Auth
-from tests.support import LoopbackServer, Received
+from tests.doubles.servers import LoopbackServer, Received
 
 SIGNED = ("authorization", "host", "x-tc-timestamp", "x-tc-token")
 

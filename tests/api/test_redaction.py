@@ -16,7 +16,7 @@ from airflow_provider_mps.api.errors import MpsError
 from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
-from tests.support import CREATE, DESCRIBE, Handler, Lines, LoopbackServer, no_secret_in
+from tests.doubles.servers import CREATE, DESCRIBE, Handler, Lines, LoopbackServer, no_secret_in
 
 LOGGERS = ("", "httpx", "httpcore", "urllib3", "tencentcloud_sdk_common", "asyncio")
 

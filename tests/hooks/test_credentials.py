@@ -14,8 +14,8 @@ from airflow_provider_mps.api.client import MpsClient
 from airflow_provider_mps.api.errors import ApiError, CredentialError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
+from tests.doubles.servers import CREATE, Handler, LoopbackServer, ends, hang
 from tests.hooks.conftest import CALLS
-from tests.support import CREATE, Handler, LoopbackServer, ends, hang
 
 Connect = Callable[..., None]
 PROMPT = {"Prompt": "rain"}

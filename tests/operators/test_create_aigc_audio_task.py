@@ -12,7 +12,7 @@ from airflow_provider_mps.api.errors import NoResultError, TaskFailedError, Wait
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
-from tests.support import (
+from tests.doubles.servers import (
     CREATE,
     DESCRIBE,
     Lines,

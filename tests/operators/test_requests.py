@@ -13,7 +13,7 @@ from tencentcloud.mps.v20190612.models import CreateAigcAudioTaskRequest
 from airflow_provider_mps.api.errors import ApiError, InvalidArgumentError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
-from tests.support import CREATE, run_task
+from tests.doubles.servers import CREATE, run_task
 
 STORE = {"CosBucketName": "bucket-1", "CosBucketRegion": "ap-singapore", "CosBucketPath": "/music/"}
 EXTRA = {"ResourceId": "r-1", "OutputAudioFormat": "mp3"}

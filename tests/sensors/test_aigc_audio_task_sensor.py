@@ -16,7 +16,7 @@ from airflow_provider_mps.api.errors import InvalidArgumentError, NoResultError,
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.sensors.mps import AigcAudioTaskSensor
-from tests.support import (
+from tests.doubles.servers import (
     CREATE,
     DESCRIBE,
     Lines,

@@ -20,7 +20,7 @@ from airflow_provider_mps.transfers.mps_to_object_storage import (
     ExpiredUrlError,
     MpsToObjectStorageOperator,
 )
-from tests.support import Handler, Lines, LoopbackServer, TaskInstance, no_secret_in
+from tests.doubles.servers import Handler, Lines, LoopbackServer, TaskInstance, no_secret_in
 
 MIB = 1024**2
 CONTENT = bytes(range(256)) * 1024

@@ -13,7 +13,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.support import CREATE, DESCRIBE, Lines, ends, first_event, no_secret_in, open_connections
+from tests.doubles.servers import CREATE, DESCRIBE, Lines, ends, first_event, no_secret_in, open_connections
 
 KINDS = ["aigc_audio", "aigc_video", "aigc_image"]
 

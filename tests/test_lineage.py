@@ -16,7 +16,7 @@ from airflow_provider_mps.operators.mps import (
     EditMediaOperator,
 )
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
-from tests.reliability.driver import State, TaskInstance
+from tests.doubles.task_instances import State, TaskInstance
 
 BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}
 STORE = {"CosBucketName": BUCKET["Bucket"], "CosBucketRegion": BUCKET["Region"], "CosBucketPath": "parts"}

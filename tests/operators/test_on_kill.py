@@ -11,9 +11,9 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.e2e.standalone import wait_for
-from tests.reliability.ways import ARGUMENTS
-from tests.support import Lines
+from scripts.standalone import wait_for
+from tests.doubles.servers import Lines
+from tests.doubles.ways import ARGUMENTS
 
 ABORTED, TOO_LATE, NEVER = "is aborted", "can be aborted only while it waits", "cannot be cancelled"
 
@@ -43,7 +43,7 @@ def test_a_worker_that_is_ended_in_the_midst_of_a_wait(
             "poll_interval": 0.1,
         }
         worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.families.killed", operator, json.dumps(arguments)],
+            [sys.executable, "-m", "tests.operators.killed", operator, json.dumps(arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -8,7 +8,7 @@ from airflow_provider_mps.api.compose import lay_soundtrack
 from airflow_provider_mps.api.errors import InvalidArgumentError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import EditMediaOperator
-from tests.reliability.driver import TaskInstance
+from tests.doubles.task_instances import TaskInstance
 
 VIDEO, AUDIO = "https://example.com/film.mp4", "https://example.com/tune.wav"
 BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}

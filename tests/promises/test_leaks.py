@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.hooks.mps import MpsHook
-from tests.reliability.cases import AT_ONCE, Case, cases, play
-from tests.reliability.ways import OPERATORS, SENSORS, emulated
+from tests.doubles.ways import OPERATORS, SENSORS, emulated
+from tests.promises.cases import AT_ONCE, Case, cases, play
 
 KEY = "the-secret-key-of-this-test"
 TOKEN = "the-token-of-this-test"

@@ -13,7 +13,7 @@ from airflow.providers.common.compat import sdk
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.support import DESCRIBE, ends
+from tests.doubles.servers import DESCRIBE, ends
 
 REFUSED = "AuthFailure.SecretIdNotFound"
 

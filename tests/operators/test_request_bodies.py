@@ -10,10 +10,10 @@ from airflow_provider_mps.api.compose import lay_soundtrack
 from airflow_provider_mps.api.requests import EDIT_MEDIA_REQUEST
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateTaskOperator, EditMediaOperator, ProcessMediaOperator
-from tests.reliability.driver import TaskInstance
-from tests.reliability.ways import OPERATORS
-from tests.sdk_models import misfits, whole_request
-from tests.support import LoopbackServer
+from tests.doubles.sdk_models import misfits, whole_request
+from tests.doubles.servers import LoopbackServer
+from tests.doubles.task_instances import TaskInstance
+from tests.doubles.ways import OPERATORS
 
 URL = "https://example.com/film.mp4"
 BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}

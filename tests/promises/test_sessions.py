@@ -9,9 +9,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_mps.api.errors import TaskFailedError
 from airflow_provider_mps.api.sessions import DUPLICATE_CODE, DuplicateSessionError, FirstTaskFailedError
 from airflow_provider_mps.emulator import FaultKind, MpsEmulator
-from tests.reliability.driver import State, TaskInstance
-from tests.reliability.ways import WAITINGS, Waiting
-from tests.support import Handler, LoopbackServer
+from tests.doubles.servers import Handler, LoopbackServer
+from tests.doubles.task_instances import State, TaskInstance
+from tests.doubles.ways import WAITINGS, Waiting
 
 CONN_ID = "tencent_mps_default"
 REPEATABLE = [waiting for waiting in WAITINGS if waiting.repeatable]

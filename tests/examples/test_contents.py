@@ -16,9 +16,9 @@ from airflow.utils.session import create_session
 from sqlalchemy import delete
 
 from airflow_provider_mps.emulator import EmulatedTask, MpsEmulator, RecordedRequest
-from tests.dags_examples.test_examples import EXAMPLES, load
-from tests.movies import track_kinds
-from tests.sdk_models import misfits
+from tests.doubles.movies import track_kinds
+from tests.doubles.sdk_models import misfits
+from tests.examples.test_examples import EXAMPLES, load
 
 
 @dataclass

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.reliability.shorter import shorter_waits
+from tests.doubles.short_waits import shorter_waits
 
 
 @pytest.fixture(scope="package", autouse=True)

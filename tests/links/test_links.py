@@ -10,8 +10,8 @@ from airflow.providers.common.compat.sdk import XCom
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.operators.mps import CreateAigcImageTaskOperator, EditMediaOperator
-from tests.reliability.driver import State, TaskInstance
-from tests.reliability.ways import WAITINGS, Waiting
+from tests.doubles.task_instances import State, TaskInstance
+from tests.doubles.ways import WAITINGS, Waiting
 
 CONN_ID = "tencent_mps_default"
 STORE = {"CosBucketName": "films-1250000000", "CosBucketRegion": "ap-singapore", "CosBucketPath": "parts"}

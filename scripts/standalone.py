@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 import httpx
 import psutil
 
-EXAMPLES = Path(__file__).parents[2] / "dags_examples"
+EXAMPLES = Path(__file__).parents[1] / "dags_examples"
 
 T = TypeVar("T")
 

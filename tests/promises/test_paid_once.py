@@ -16,9 +16,9 @@ from airflow_provider_mps.api.errors import (
     WaitTimeoutError,
 )
 from airflow_provider_mps.emulator import FaultKind
-from tests.reliability.cases import AT_ONCE, FINAL, STALE, THROTTLED, TRIES, Case, Played, cases, play
-from tests.reliability.driver import State
-from tests.reliability.ways import Way
+from tests.doubles.task_instances import State
+from tests.doubles.ways import Way
+from tests.promises.cases import AT_ONCE, FINAL, STALE, THROTTLED, TRIES, Case, Played, cases, play
 
 HARMLESS = {FaultKind.WRONG_CONTENT_TYPE, FaultKind.SLOW}
 

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators import mps as operators
 from airflow_provider_mps.sensors import mps as sensors
-from tests.reliability.driver import TaskInstance
+from tests.doubles.task_instances import TaskInstance
 
 OPERATORS = [
     found

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from airflow_provider_mps.operators import mps as operators
-from tests.reliability.driver import TaskInstance
+from tests.doubles.task_instances import TaskInstance
 
 
 def main(class_name: str, arguments: str) -> None:

@@ -15,8 +15,8 @@ from airflow_provider_mps.api.errors import InvalidArgumentError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator, EditMediaOperator, ProcessMediaOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import ExpiredUrlError, MpsToObjectStorageOperator
-from tests.reliability.driver import State, TaskInstance
-from tests.support import Lines, no_secret_in
+from tests.doubles.servers import Lines, no_secret_in
+from tests.doubles.task_instances import State, TaskInstance
 
 BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}
 STORE = {"CosBucketName": BUCKET["Bucket"], "CosBucketRegion": BUCKET["Region"], "CosBucketPath": "/parts/of it"}
