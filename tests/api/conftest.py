@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_mps.api.auth import CredentialSettings
 from airflow_provider_mps.api.client import ClientSettings, MpsClient
-from tests.doubles.servers import ends
+from tests.doubles.in_time import ends
 
 Call = Callable[..., dict[str, Any]]
 

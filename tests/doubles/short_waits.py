@@ -36,3 +36,10 @@ def shorter_waits() -> Iterator[None]:
         for module in (polling, operators):
             patch.setattr(module, "NOT_FOUND_GRACE_SECONDS", 3.0)
         yield
+
+
+@pytest.fixture
+def mps_short_waits() -> Iterator[None]:
+    """Nobody waits for minutes in this test."""
+    with shorter_waits():
+        yield

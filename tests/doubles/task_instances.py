@@ -5,24 +5,26 @@ import datetime
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import Any
 
+from airflow.exceptions import AirflowRescheduleException
+from airflow.providers.common.compat.module_loading import import_string
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseOperator,
     TaskDeferred,
+    timeout,
 )
-from airflow.sdk.exceptions import AirflowRescheduleException
-from airflow.sdk.execution_time.task_runner import _run_execute_callable
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from tests.doubles.in_time import ends
 
 
 class State(StrEnum):
@@ -88,16 +90,18 @@ class TaskInstance:
     :param retries: Airflow's retries after the first try.
     :ivar kills: at which step the worker of each try is killed; None, or no entry: it lives.
     :ivar triggerer_dies: whether the triggerer is lost once during each deferral, and started again.
-    :ivar stored: the task state store: JSON, by key.
+    :ivar has_store: whether Airflow has a task state store, as it does from 3.3 on.
+    :ivar stored: what is in it: JSON, by key.
     """
 
-    def __init__(self, make: Callable[[], BaseOperator], retries: int = 1) -> None:
+    def __init__(self, make: Callable[[], Any], retries: int = 1) -> None:
         self.make = make
         self.retries = retries
         self.dag_id, self.run_id, self.task_id, self.map_index = "dag", "run", "wait", -1
         self.max_tries = 0
         self.kills: list[int | None] = []
         self.triggerer_dies = False
+        self.has_store = True
         self.stored: dict[str, str] = {}
         self.worker = Worker()
         self._outcome = Outcome(State.FAILED, 0)
@@ -128,20 +132,22 @@ class TaskInstance:
                     return outcome
         return outcome
 
+    @property
+    def context(self) -> Any:
+        """What Airflow hands to ``execute``, as far as it is used."""
+        return {"ti": self, "outlet_events": {}} | ({"task_state_store": self} if self.has_store else {})
+
     def _one_try(self) -> Any:
         task = self.make()
         execute: Callable[..., Any] = task.execute
-        arguments: dict[str, Any] = {}
         while True:
             try:
-                context: Any = {"ti": self, "task_state_store": self}
-                return _over_json(_run_execute_callable(context, partial(execute, **arguments), task))
+                return _over_json(self._execute(task, execute))
             except TaskDeferred as deferral:
                 self.worker.reach()
-                event = self._in_the_triggerer(deferral.trigger)
+                event = self._in_the_triggerer(deferral)
                 task = self.make()
-                execute = task.resume_execution
-                arguments = {"next_method": deferral.method_name, "next_kwargs": {"event": event}}
+                execute = partial(task.resume_execution, next_method=deferral.method_name, next_kwargs={"event": event})
             except AirflowRescheduleException as reschedule:
                 self.worker.reach()
                 now = datetime.datetime.now(datetime.UTC)
@@ -151,18 +157,30 @@ class TaskInstance:
                 task = self.make()
                 execute = task.execute
 
-    def _in_the_triggerer(self, trigger: BaseTrigger) -> dict[str, Any]:
-        path, arguments = trigger.serialize()
-        assert path == f"{MpsTaskTrigger.__module__}.{MpsTaskTrigger.__qualname__}"
-        arguments = _over_json(arguments)
-        self._outcome.triggers.append(arguments)
+    def _execute(self, task: BaseOperator, execute: Callable[..., Any]) -> Any:
+        """As Airflow's task runner does, whose function for this has another name in each version."""
+        limit = task.execution_timeout
+        try:
+            with timeout(limit.total_seconds()) if limit else nullcontext():
+                return execute(context=self.context)
+        except AirflowTaskTimeout:
+            task.on_kill()
+            raise
+
+    def _in_the_triggerer(self, deferral: TaskDeferred) -> dict[str, Any]:
+        self._outcome.triggers.append(deferral.trigger.serialize()[1])
         if self.triggerer_dies:
-            asyncio.run(_first_event(MpsTaskTrigger(**arguments), within=0.05))
-        event = _over_json(asyncio.run(_first_event(MpsTaskTrigger(**arguments))))
+            asyncio.run(_payload(trigger_of(deferral), within=0.05))
+        event = first_event(trigger_of(deferral))
         self._outcome.events.append(event)
-        return dict(event)
+        return event
 
     # What the code under test sees as `ti`
+
+    @property
+    def xcoms(self) -> dict[str, Any]:
+        """What was pushed in the last try."""
+        return self._outcome.xcoms
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.worker.reach()
@@ -188,8 +206,33 @@ class TaskInstance:
         self.stored.pop(key, None)
 
 
-async def _first_event(trigger: BaseTrigger, within: float | None = None) -> Any:
-    """The payload of a trigger's first event; None where the triggerer is lost after ``within`` seconds."""
+def run_task(task: Any) -> tuple[Any, dict[str, Any]]:
+    """One try of an operator or sensor, in time: what it returns, and its XComs; what ends it otherwise is raised."""
+    outcome = ends(TaskInstance(lambda: task, retries=0).run)
+    for error in outcome.errors:
+        raise error
+    return outcome.value, outcome.xcoms
+
+
+def trigger_of(deferral: TaskDeferred) -> Any:
+    """The trigger as the triggerer makes it: by its class path, and what JSON keeps of its arguments."""
+    path, arguments = deferral.trigger.serialize()
+    kept = _over_json(arguments)
+    assert kept == arguments, "a trigger's arguments are JSON primitives"
+    return import_string(path)(**kept)
+
+
+def first_event(trigger: BaseTrigger) -> dict[str, Any]:
+    """What a trigger fires, as it comes back through JSON."""
+    payload = ends(lambda: asyncio.run(_payload(trigger)))
+    assert isinstance(payload, dict), "the trigger ended without an event"
+    kept: dict[str, Any] = _over_json(payload)
+    assert kept == payload, "an event is JSON primitives"
+    return kept
+
+
+async def _payload(trigger: BaseTrigger, within: float | None = None) -> Any:
+    """What a trigger fires first; None where the triggerer is lost after ``within`` seconds."""
     with suppress(TimeoutError):
         async with asyncio.timeout(within):
             async for event in trigger.run():

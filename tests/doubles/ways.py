@@ -1,9 +1,5 @@
 """All ways to wait for a task, for every operator and sensor that the package has: new ones join by being there."""
 
-import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -110,22 +106,3 @@ class Waiting:
 
 
 WAITINGS = [Waiting(cls, way) for way in Way for cls in (OPERATORS if way.creates else SENSORS)]
-
-
-@contextmanager
-def emulated(conn_id: str, *, timeout: float = 30, **arguments: Any) -> Iterator[MpsEmulator]:
-    """An emulator whose tasks take a fifth of a second, and the connection ``conn_id`` to it.
-
-    :param timeout: seconds that the client gives to one attempt of a call.
-    :param arguments: of the emulator.
-    """
-    told: dict[str, Any] = {"wait_seconds": 0.1, "run_seconds": 0.1, "requests_per_second": None}
-    with MpsEmulator(**told | arguments) as emulator:
-        connection = emulator.connection
-        connection["extra"] |= {"timeout": timeout}
-        name = f"AIRFLOW_CONN_{conn_id.upper()}"
-        os.environ[name] = json.dumps(connection)
-        try:
-            yield emulator
-        finally:
-            del os.environ[name]

@@ -10,7 +10,7 @@ from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, Inva
 from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
-from tests.doubles.servers import CREATE, DESCRIBE
+from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.hooks.conftest import CALLS, acall
 
 

@@ -10,7 +10,7 @@ from airflow_provider_mps.api.tasks import FAMILIES, aigc_family
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateTaskOperator
 from airflow_provider_mps.sensors.mps import TaskSensor
-from tests.doubles.servers import run_task
+from tests.doubles.task_instances import run_task
 
 # The 20 lines. That they go to the actions for images is for the emulator's sake, which knows no other ones.
 

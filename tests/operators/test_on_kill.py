@@ -1,18 +1,16 @@
-"""What becomes of a task at MPS when somebody ends the Airflow task: on the worker, and in the triggerer."""
+"""What becomes of a task at MPS when somebody ends the Airflow task that waits for it on a worker."""
 
-import asyncio
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from scripts.standalone import wait_for
-from tests.doubles.servers import Lines
+from tests.doubles.logs import Lines
+from tests.doubles.task_instances import run_task
 from tests.doubles.ways import ARGUMENTS
 
 ABORTED, TOO_LATE, NEVER = "is aborted", "can be aborted only while it waits", "cannot be cancelled"
@@ -63,43 +61,10 @@ def test_a_worker_that_is_ended_in_the_midst_of_a_wait(
     assert task.task_id in output
 
 
-@pytest.mark.parametrize(
-    ("kind", "waits", "state", "aborts", "said"),
-    [
-        ("media", True, "failed", 1, ABORTED),
-        ("media", True, None, 1, ABORTED),
-        ("media", True, "deferred", 0, ""),
-        ("media", False, "failed", 0, TOO_LATE),
-        ("aigc_image", True, "failed", 0, NEVER),
-    ],
-)
-def test_a_trigger_that_is_ended_first_looks_whether_its_task_instance_is(
-    kind: str,
-    waits: bool,
-    state: str | None,
-    aborts: int,
-    said: str,
-    emulator: MpsEmulator,
-    monkeypatch: pytest.MonkeyPatch,
-    logged: Lines,
-) -> None:
-    states = {"run": {"wait": state}}
-    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: states))
-    task_id = emulator.add_task(kind, wait_seconds=600 if waits else 0, run_seconds=600)
-    trigger = MpsTaskTrigger(kind, task_id)
-    trigger.task_instance = SimpleNamespace(dag_id="dag", task_id="wait", run_id="run", map_index=-1)
-    asyncio.run(trigger.on_kill())
-    assert emulator.count("ManageTask") == aborts
-    told = logged.of(task_id)
-    assert any(said in line for line in told) if said else not told
-
-
-def test_an_abort_that_fails_says_so(emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch, logged: Lines) -> None:
-    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: {}))
-    task_id = emulator.add_task("media", wait_seconds=600)
-    emulator.fault("error", "ManageTask", code="UnauthorizedOperation")
-    trigger = MpsTaskTrigger("media", task_id)
-    trigger.task_instance = SimpleNamespace(dag_id="dag", task_id="wait", run_id="run", map_index=-1)
-    asyncio.run(trigger.on_kill())
-    assert logged.of("could not be aborted")
-    assert emulator.tasks[0].aborted_at is None
+def test_it_says_what_goes_on_and_nothing_before_there_is_a_task(emulator: MpsEmulator, logged: Lines) -> None:
+    waiting = CreateAigcAudioTaskOperator(task_id="create", prompt="rain")
+    waiting.on_kill()
+    assert logged.lines == []
+    run_task(waiting)
+    waiting.on_kill()
+    assert "goes on at MPS and is billed there" in logged.of(emulator.tasks[0].task_id)[-1]

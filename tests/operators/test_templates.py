@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
-from tests.doubles.servers import run_task
+from tests.doubles.task_instances import run_task
 
 CONTEXT = {
     "version": "2.10",

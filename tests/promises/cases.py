@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_mps.emulator import FaultKind
+from tests.doubles.emulators import emulated
 from tests.doubles.task_instances import Outcome
-from tests.doubles.ways import WAITINGS, Waiting, emulated
+from tests.doubles.ways import WAITINGS, Waiting
 
 TRIES = 2
 AT_ONCE = 16

@@ -8,8 +8,9 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTas
 
 from airflow_provider_mps.api.errors import CallError, WaitTimeoutError
 from airflow_provider_mps.emulator import MpsEmulator
+from tests.doubles.emulators import emulated
 from tests.doubles.task_instances import State, TaskInstance
-from tests.doubles.ways import OPERATORS, SENSORS, Waiting, Way, emulated
+from tests.doubles.ways import OPERATORS, SENSORS, Waiting, Way
 
 WAITINGS = [Waiting((OPERATORS if way.creates else SENSORS)[0], way) for way in Way]
 LONG = 60

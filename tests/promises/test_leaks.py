@@ -1,7 +1,6 @@
 """Nothing leaks: no key, token, signature or URL of a result in any log, event, trigger, error, repr or other XCom."""
 
 import json
-import logging
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.hooks.mps import MpsHook
-from tests.doubles.ways import OPERATORS, SENSORS, emulated
+from tests.doubles.emulators import emulated
+from tests.doubles.logs import kept_lines
+from tests.doubles.ways import OPERATORS, SENSORS
 from tests.promises.cases import AT_ONCE, Case, cases, play
 
 KEY = "the-secret-key-of-this-test"
@@ -19,34 +20,7 @@ SIGN = "the-signature-in-a-url"
 SECRETS = re.compile(rf"{KEY}|{TOKEN}|{SIGN}|[?&]sign=|Signature=[0-9a-f]")
 """``sign`` is how the emulator signs the URLs of its files, ``Signature`` a part of the header Authorization."""
 
-LOGGERS = ("", "httpx", "httpcore", "urllib3", "tencentcloud_sdk_common", "airflow", "airflow_provider_mps", "asyncio")
 RESULT_XCOMS = {"result", "audio_urls", "video_urls", "image_urls"}
-
-
-class Records(logging.Handler):
-    """Keeps whatever is logged, as text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(f"{record.name} {self.format(record)} {record.args!r}")
-
-
-@pytest.fixture
-def records() -> Iterator[Records]:
-    """All that is logged, with every logger at DEBUG, as a user may set it."""
-    handler = Records()
-    loggers = [logging.getLogger(name) for name in LOGGERS]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.DEBUG)
-    loggers[0].addHandler(handler)
-    yield handler
-    loggers[0].removeHandler(handler)
-    for logger, level in zip(loggers, before, strict=True):
-        logger.setLevel(level)
 
 
 def told_by(error: BaseException | None) -> Iterator[str]:
@@ -58,7 +32,8 @@ def told_by(error: BaseException | None) -> Iterator[str]:
         error = error.__cause__ or error.__context__
 
 
-def test_nothing_leaks_whatever_goes_wrong(records: Records, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("all_turned_up")
+def test_nothing_leaks_whatever_goes_wrong(capfd: pytest.CaptureFixture[str]) -> None:
     def leaks(case: Case) -> list[Any]:
         message = f"see https://example.com/file?{SIGN}"
         outcome = play(case, 1, message, secret_key=KEY, token=TOKEN).outcome
@@ -67,12 +42,12 @@ def test_nothing_leaks_whatever_goes_wrong(records: Records, capfd: pytest.Captu
         return [(str(case), text) for text in told if SECRETS.search(text)]
 
     wanted = [case for case in cases() if case.waiting.cls in (OPERATORS[0], SENSORS[0]) and not case.forever]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with kept_lines() as lines, ThreadPoolExecutor(AT_ONCE) as pool:
         assert [leak for found in pool.map(leaks, wanted) for leak in found] == []
 
     printed = capfd.readouterr()
-    told = [*records.texts, *printed.out.splitlines(), *printed.err.splitlines()]
-    assert len(told) > len(wanted)
+    told = [*lines.lines, *lines.arguments, *printed.out.splitlines(), *printed.err.splitlines()]
+    assert len(told) - len(lines.arguments) > len(wanted)
     assert [text for text in told if SECRETS.search(text)] == []
 
 
@@ -82,12 +57,3 @@ def test_no_repr_tells_a_secret() -> None:
         with hook.client() as client:
             told = [repr(each) for each in (hook, hook.settings, hook.settings.credential, client, vars(hook))]
     assert [text for text in told if SECRETS.search(text)] == []
-
-
-def test_somebody_elses_http_calls_are_logged_as_before(records: Records) -> None:
-    with emulated("mps") as emulator:
-        import httpx
-
-        httpx.get(f"{emulator.url}/emulator/state", trust_env=False)
-    assert any(text.startswith("httpx HTTP Request: GET") for text in records.texts)
-    assert any(text.startswith("httpcore.") for text in records.texts)

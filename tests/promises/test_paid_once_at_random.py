@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from airflow_provider_mps.api.client import MpsClient
 from airflow_provider_mps.api.errors import AmbiguousCreateError, NoResultError
 from airflow_provider_mps.emulator import EmulatedTask, FaultKind, MpsEmulator
+from tests.doubles.emulators import emulated
 from tests.doubles.task_instances import Outcome, State, TaskInstance
-from tests.doubles.ways import OPERATORS, Waiting, Way, emulated
+from tests.doubles.ways import OPERATORS, Waiting, Way
 
 RETRIES = 2
 STEPS = 14

@@ -10,8 +10,9 @@ from airflow_provider_mps.api.errors import CallError, TaskFailedError
 from airflow_provider_mps.api.polling import Tolerance
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
+from tests.doubles.emulators import emulated
 from tests.doubles.task_instances import State
-from tests.doubles.ways import OPERATORS, SENSORS, Waiting, Way, emulated
+from tests.doubles.ways import OPERATORS, SENSORS, Waiting, Way
 
 WAITINGS = [Waiting((OPERATORS if way.creates else SENSORS)[0], way) for way in Way]
 # Each poke of a sensor that reschedules is a process of its own, which counts anew: its timeout ends the wait.

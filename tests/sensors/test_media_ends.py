@@ -9,7 +9,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_mps.api.errors import MpsError, NoResultError, TaskFailedError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
-from tests.doubles.servers import Handler, LoopbackServer, run_task
+from tests.doubles.servers import Handler, LoopbackServer
+from tests.doubles.task_instances import run_task
 
 STORAGE = {"Type": "COS", "CosOutputStorage": {"Bucket": "films-1250000000", "Region": "ap-singapore"}}
 FINE: dict[str, Any] = {"Status": "FINISH", "ErrCode": 0, "Message": ""}

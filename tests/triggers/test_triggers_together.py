@@ -13,7 +13,8 @@ from airflow.providers.common.compat import sdk
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.doubles.servers import DESCRIBE, ends
+from tests.doubles.emulators import DESCRIBE
+from tests.doubles.in_time import ends
 
 REFUSED = "AuthFailure.SecretIdNotFound"
 
