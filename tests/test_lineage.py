@@ -21,7 +21,7 @@ from tests.doubles.task_instances import State, TaskInstance
 BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}
 STORE = {"CosBucketName": BUCKET["Bucket"], "CosBucketRegion": BUCKET["Region"], "CosBucketPath": "parts"}
 SIGNED = "https://example.com/in/one.mp4?sign=secret"
-WAIT = {"wait_for_completion": True, "poll_interval": 0.1}
+WAIT: dict[str, Any] = {"wait_for_completion": True, "poll_interval": 0.1}
 
 
 @dataclass

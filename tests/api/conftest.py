@@ -16,7 +16,8 @@ Call = Callable[..., dict[str, Any]]
 def settings(port: int, **changes: Any) -> ClientSettings:
     """How to reach a loopback server with the emulator's keys."""
     keys = CredentialSettings(secret_id="emulator-id", secret_key="emulator-key")
-    return ClientSettings(**({"host": "127.0.0.1", "port": port, "scheme": "http", "credential": keys} | changes))
+    defaults: dict[str, Any] = {"host": "127.0.0.1", "port": port, "scheme": "http", "credential": keys}
+    return ClientSettings(**defaults | changes)
 
 
 @pytest.fixture(params=["sync", "async"])

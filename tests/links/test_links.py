@@ -23,7 +23,12 @@ def links(waiting: Waiting, emulator: MpsEmulator, **arguments: Any) -> dict[str
     """Run a task instance to success; then its links, as Airflow 3 asks for them: on the worker, after the last try."""
     instance = waiting.task_instance(emulator, CONN_ID, **arguments)
     made: list[Any] = []
-    outcome = TaskInstance(lambda: made.append(instance.make()) or made[-1]).run()
+
+    def make() -> Any:
+        made.append(instance.make())
+        return made[-1]
+
+    outcome = TaskInstance(make).run()
     assert outcome.state is State.SUCCESS, outcome.errors
     return {link.name: link.get_link(made[-1], ti_key=None) for link in made[-1].operator_extra_links}
 

@@ -21,7 +21,7 @@ WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "in the
 
 
 def operator(**arguments: Any) -> CreateAigcAudioTaskOperator:
-    defaults = {"task_id": "create", "prompt": "rain", "poll_interval": 0.05}
+    defaults: dict[str, Any] = {"task_id": "create", "prompt": "rain", "poll_interval": 0.05}
     return CreateAigcAudioTaskOperator(**(defaults | arguments))
 
 

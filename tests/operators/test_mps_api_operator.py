@@ -96,5 +96,6 @@ def test_what_cannot_be_sent_is_named(arguments: dict[str, Any], named: str, emu
 
 def test_its_arguments_are_templates() -> None:
     operator = MpsApiOperator(task_id="call", action="{{ verb }}Tasks", mps_params={"Status": ["{{ status }}"]})
-    operator.render_template_fields({"verb": "Describe", "status": "FINISH"})  # type: ignore[typeddict-item]
+    context: Any = {"verb": "Describe", "status": "FINISH"}
+    operator.render_template_fields(context)
     assert (operator.action, operator.mps_params) == ("DescribeTasks", {"Status": ["FINISH"]})

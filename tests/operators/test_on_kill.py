@@ -32,8 +32,7 @@ def asked(emulator: MpsEmulator) -> bool:
 def test_a_worker_that_is_ended_in_the_midst_of_a_wait(
     operator: str, waits: bool, aborts: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seconds = {"wait_seconds": 600.0, "run_seconds": 0.0} if waits else {"wait_seconds": 0.0, "run_seconds": 600.0}
-    with MpsEmulator(**seconds) as emulator:
+    with MpsEmulator(wait_seconds=600 if waits else 0, run_seconds=0 if waits else 600) as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(emulator.connection))
         arguments = ARGUMENTS.get(operator, {"prompt": "rain"}) | {
             "wait_for_completion": True,

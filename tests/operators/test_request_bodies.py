@@ -76,7 +76,7 @@ def test_every_field_of_the_models_can_be_given_and_comes_as_it_was(
 def test_the_short_arguments_make_the_api_s_objects(
     operator: type[CreateTaskOperator], argument: str, sent: Callable[..., dict[str, Any]]
 ) -> None:
-    short = {argument: SHORT[argument], "output_cos": BUCKET}
+    short: dict[str, Any] = {argument: SHORT[argument], "output_cos": BUCKET}
     body = sent(operator(task_id="create", **short))
     assert misfits(operator.request.action, body) == []
     assert body["OutputStorage"] == {"Type": "COS", "CosOutputStorage": BUCKET}

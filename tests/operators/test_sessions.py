@@ -1,6 +1,6 @@
 """ProcessMedia and EditMedia are sent again in doubt: one SessionId, one task."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -93,7 +93,7 @@ class TestOneTaskInstance:
     """All tries of one task instance share a SessionId; without a task state store that is all there is."""
 
     @pytest.fixture
-    def instance(self, waiting: Waiting, emulator: MpsEmulator) -> Iterator[TaskInstance]:
+    def instance(self, waiting: Waiting, emulator: MpsEmulator) -> TaskInstance:
         return waiting.task_instance(emulator, CONN_ID, durable=False)
 
     def test_a_worker_lost_after_the_create_costs_no_second_task(

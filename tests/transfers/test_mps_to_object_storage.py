@@ -102,7 +102,8 @@ def test_one_url_a_list_lists_of_mapped_tasks_objects_and_a_list_as_text(audio_u
 
 def test_templates_render(tmp_path: Path, audio_urls: list[str]) -> None:
     operator = MpsToObjectStorageOperator(task_id="keep", urls="{{ urls }}", destination="{{ folder }}/{{ ds }}")
-    operator.render_template_fields({"urls": audio_urls, "folder": str(tmp_path), "ds": "2026-01-01"})
+    context: Any = {"urls": audio_urls, "folder": str(tmp_path), "ds": "2026-01-01"}
+    operator.render_template_fields(context)
     uris, _ = run_task(operator)
     assert uris[0].startswith(f"file://{tmp_path}/2026-01-01/")
     assert len(uris) == 2

@@ -111,10 +111,13 @@ def test_the_event_and_the_log_hold_no_url(emulator: MpsEmulator, logged: Lines)
 def leaves_nothing(emulator: MpsEmulator, end: Callable[[list[asyncio.Task[Any]]], Any]) -> None:
     """Start waits in one event loop, end them, and look at what is left of them."""
 
+    async def fired(wait: MpsTaskTrigger) -> Any:
+        return await anext(aiter(wait.run()))
+
     async def run() -> None:
         before = asyncio.all_tasks()
         waits = [trigger(emulator.add_task(run_seconds=2), deadline=time.time() + 30) for _ in range(20)]
-        running = [asyncio.create_task(anext(aiter(wait.run()))) for wait in waits]
+        running = [asyncio.create_task(fired(wait)) for wait in waits]
         while emulator.count(DESCRIBE) < 10:  # noqa: ASYNC110 - the emulator is in another thread
             await asyncio.sleep(0.01)
         assert len(open_connections(emulator.port)) <= 8

@@ -18,7 +18,8 @@ BILLED = "goes on at MPS and is billed there"
 def end(kind: str, task_id: str, map_index: int = -1) -> None:
     """End a trigger as the triggerer does."""
     trigger = MpsTaskTrigger(kind, task_id)
-    trigger.task_instance = SimpleNamespace(dag_id="dag", task_id="wait", run_id="run", map_index=map_index)
+    task_instance: Any = SimpleNamespace(dag_id="dag", task_id="wait", run_id="run", map_index=map_index)
+    trigger.task_instance = task_instance
     asyncio.run(trigger.on_kill())
 
 

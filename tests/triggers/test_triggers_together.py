@@ -125,7 +125,7 @@ def test_a_connection_that_is_wrong_ends_its_own_triggers_alone(
             return str(fired.payload["status"])
         raise AssertionError("no event")
 
-    async def work() -> tuple[str, dict[str, Any]]:
+    async def work() -> Any:
         return await asyncio.gather(wrong(), event(done_task(emulator)))
 
     status, fired = ends(lambda: asyncio.run(work()))
