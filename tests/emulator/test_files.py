@@ -6,6 +6,7 @@ import struct
 import wave
 import zlib
 from array import array
+from typing import Any
 
 import httpx
 import pytest
@@ -43,7 +44,7 @@ def samples(content):
 
 def boxes(content):
     """The boxes of a QuickTime file, or of a box's content, by name; of several of one name, a list."""
-    found = {}
+    found: dict[str, Any] = {}
     while content:
         size, name = struct.unpack(">I4s", content[:8])
         assert 8 <= size <= len(content)

@@ -143,6 +143,8 @@ def test_the_connection_names_all_that_airflow_needs(start):
 def test_the_command_line(number):
     command = [sys.executable, "-m", "airflow_provider_mps.emulator", "--port", "0", "--run-seconds", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
         try:
             ready = json.loads(process.stdout.readline())
             assert ready["url"] == f"http://127.0.0.1:{ready['port']}"
