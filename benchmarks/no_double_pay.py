@@ -40,9 +40,9 @@ from tencentcloud.mps.v20190612 import models
 from tencentcloud.mps.v20190612.mps_client import MpsClient as SdkClient
 
 from airflow_provider_mps.api.errors import AmbiguousCreateError
+from airflow_provider_mps.api.patience import SHORT, Patience, short_waits
 from airflow_provider_mps.emulator import FaultKind, MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
-from tests.doubles.short_waits import SHORTER, shorter_waits
 
 CREATE, DESCRIBE = "CreateAigcAudioTask", "DescribeAigcAudioTask"
 RETRIES = 2
@@ -129,7 +129,7 @@ def with_this_package(emulator: MpsEmulator, conn_id: str) -> tuple[bool, set[st
 
 def with_the_sdk(emulator: MpsEmulator, conn_id: str, *, retries: int) -> tuple[bool, set[str], bool]:
     http = HttpProfile(protocol="http", endpoint=f"127.0.0.1:{emulator.port}", reqTimeout=1)
-    retryer = StandardRetryer(backoff_fn=lambda tried: 2**tried / SHORTER)
+    retryer = StandardRetryer(backoff_fn=lambda tried: 2**tried * SHORT.backoff / Patience().backoff)
     profile = ClientProfile(httpProfile=http, retryer=retryer)
     client = SdkClient(Credential("emulator-id", "emulator-key"), "", profile)
     known: set[str] = set()
@@ -190,7 +190,7 @@ def main() -> None:
     rng = random.Random(arguments.seed)
     plans = list(enumerate(make_plan(rng) for _ in range(arguments.plans)))
     counts = {}
-    with shorter_waits(), ThreadPoolExecutor(AT_ONCE) as pool:
+    with short_waits(), ThreadPoolExecutor(AT_ONCE) as pool:
         for name, caller in CALLERS.items():
             counts[name] = sum(pool.map(partial(play, caller), plans), Count())
 

@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Callable
 import httpx
 from service import Service
 
-from airflow_provider_mps.api.auth import Credentials, CredentialSettings, TC3Auth
-from airflow_provider_mps.api.client import ClientSettings, MpsClient
+from airflow_provider_mps.api.auth import Keys, sign
+from airflow_provider_mps.api.client import MpsClient
+from airflow_provider_mps.api.settings import ClientSettings, CredentialSettings
 
 DESCRIBE = "DescribeAigcAudioTask"
 
@@ -38,15 +39,16 @@ async def main() -> None:
         keys = CredentialSettings(secret_id=connection["login"], secret_key=connection["password"])
         settings = ClientSettings(connection["host"], keys, port=connection["port"], scheme="http")
         [task_id] = service.make_tasks([3600.0])
-        auth = TC3Auth(Credentials(keys, timeout=30.0))
         headers = {"X-TC-Action": DESCRIBE, "X-TC-Version": "2019-06-12", "X-TC-Language": "en-US"}
-        async with MpsClient(settings) as client, httpx.AsyncClient(auth=auth, trust_env=False) as bare:
+        async with MpsClient(settings) as client, httpx.AsyncClient(trust_env=False) as bare:
 
             async def ours() -> object:
                 return await client.attempt(DESCRIBE, {"TaskId": task_id})
 
             async def by_httpx() -> object:
-                return (await bare.post(settings.url, json={"TaskId": task_id}, headers=headers)).json()["Response"]
+                request = bare.build_request("POST", settings.url, json={"TaskId": task_id}, headers=headers)
+                sign(request, Keys(keys.secret_id, keys.secret_key, None))
+                return (await bare.send(request)).json()["Response"]
 
             row: dict[str, str | float] = {"row": "poll_cpu"}
             for name, question in (("ours", ours), ("bare_httpx", by_httpx)):

@@ -241,8 +241,7 @@ def row_of_waits(name: str, way: Callable[[str], Awaitable[str]], number: int, f
 def sharing_process(connection: dict[str, Any], task_ids: list[str], seconds: float, parent: Any) -> None:
     """Wait for so many seconds for tasks that do not end; sends each second's time, polls and throttled."""
     from airflow_provider_mps.api import polling
-    from airflow_provider_mps.api.auth import CredentialSettings
-    from airflow_provider_mps.api.client import ClientSettings
+    from airflow_provider_mps.api.settings import ClientSettings, CredentialSettings
     from airflow_provider_mps.api.tasks import AIGC_AUDIO
 
     polling.REPORT_SECONDS = 1.0

@@ -15,7 +15,6 @@ from airflow_provider_mps.api.errors import AmbiguousCreateError, CallError, Fai
 from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.requests import seconds
-from airflow_provider_mps.api.sessions import session_id
 from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
@@ -184,6 +183,8 @@ class CreateTaskOperator(WaitsForTask):
 
     def _session_id(self, ti: Any, request_digest: str) -> str:
         """A SessionId that all tries of a task instance share, and that a clear changes: a clear raises max_tries."""
+        from airflow_provider_mps.api.sessions import session_id
+
         return session_id(request_digest, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries)
 
     def _arguments(self) -> dict[str, Any]:

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from airflow_provider_mps.api.auth import CredentialKind, CredentialSettings
 from airflow_provider_mps.api.client import MpsClient
 from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, CallError
+from airflow_provider_mps.api.settings import CredentialKind, CredentialSettings
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
 from tests.doubles.emulators import CREATE, DESCRIBE
@@ -64,7 +64,7 @@ def read(emulator: MpsEmulator, task_id: str) -> str:
 
 def create(emulator: MpsEmulator) -> str:
     with MpsClient(settings(emulator.port, timeout=0.5)) as client:
-        return client.create(CREATE, PROMPT).task_id
+        return client.run(client.create(CREATE, PROMPT)).task_id
 
 
 @pytest.mark.parametrize("code", REFUSED_BEFORE_IT_RAN + CLOCK_OR_TOKEN + IN_DOUBT)

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_provider_mps.api.auth import CredentialKind, CredentialSettings
 from airflow_provider_mps.api.client import MpsClient
 from airflow_provider_mps.api.errors import MpsError
 from airflow_provider_mps.api.redaction import without_queries
+from airflow_provider_mps.api.settings import CredentialKind, CredentialSettings
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
 from tests.doubles.emulators import CREATE, DESCRIBE

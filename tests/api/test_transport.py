@@ -128,7 +128,7 @@ def test_an_accepted_create_without_a_task_id_is_in_doubt(task_id: object) -> No
         MpsClient(settings(server.server_port)) as client,
         pytest.raises(AmbiguousCreateError, match="A paid task may exist") as doubt,
     ):
-        client.create(CREATE, PROMPT)
+        client.run(client.create(CREATE, PROMPT))
     assert isinstance(doubt.value.__cause__, MissingTaskIdError)
     assert doubt.value.request_id == "the-request"
     assert len(server.requests) == 1

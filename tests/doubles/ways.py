@@ -6,13 +6,14 @@ from typing import Any
 
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators import mps as operators
+from airflow_provider_mps.operators.create import CreateTaskOperator
 from airflow_provider_mps.sensors import mps as sensors
 from tests.doubles.task_instances import TaskInstance
 
 OPERATORS = [
     found
     for found in vars(operators).values()
-    if isinstance(found, type) and issubclass(found, operators.CreateTaskOperator) and hasattr(found, "request")
+    if isinstance(found, type) and issubclass(found, CreateTaskOperator) and hasattr(found, "request")
 ]
 SENSORS = [
     found

@@ -164,7 +164,7 @@ def test_the_test_button_says_that_the_keys_are_good(emulator: MpsEmulator) -> N
         ({"login": "unknown-id"}, "127.0.0.1 answered, and refused: .*AuthFailure.SecretIdNotFound"),
         ({"token": "wrong-token"}, "127.0.0.1 answered, and refused: .*AuthFailure.TokenFailure"),
         ({"password": ""}, r"Connection tencent_mps_default, password \(SecretKey\): is empty"),
-        ({"site": "eu"}, "Connection tencent_mps_default, site: 'eu' is none of intl, cn"),
+        ({"site": "eu"}, "Connection tencent_mps_default, site: must be one of intl, cn, not 'eu'"),
         ({"schema": "https"}, "ConnectError: .*SSL.*never left this machine"),
     ],
 )

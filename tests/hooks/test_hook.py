@@ -57,8 +57,9 @@ def test_create_and_describe(emulator: MpsEmulator) -> None:
 
 
 def test_create_checks_its_arguments(emulator: MpsEmulator) -> None:
+    misspelt: Any = {"promt": "rain"}
     with pytest.raises(InvalidArgumentError, match="promt: is no argument of CreateAigcAudioTask"):
-        MpsHook().create_aigc_audio_task(promt="rain")
+        MpsHook().create_aigc_audio_task(**misspelt)
     assert emulator.requests == []
 
 

@@ -1,14 +1,14 @@
 """How to add a family of tasks: one entry, the request's fields, an operator and a sensor of a few lines each."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import pytest
 
 from airflow_provider_mps.api.requests import Field, RequestShape, prompt, text
 from airflow_provider_mps.api.tasks import FAMILIES, aigc_family
 from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.operators.mps import CreateTaskOperator
+from airflow_provider_mps.operators.create import CreateTaskOperator
 from airflow_provider_mps.sensors.mps import TaskSensor
 from tests.doubles.task_instances import run_task
 
@@ -16,21 +16,20 @@ from tests.doubles.task_instances import run_task
 
 POSTER = aigc_family("poster", "AIGC poster", "DescribeAigcImageTask", {"poster_urls": "ImageUrls"})
 
-POSTER_REQUEST = RequestShape(
-    action="CreateAigcImageTask",
-    fields={"model_name": Field("ModelName", text), "prompt": Field("Prompt", prompt)},
-    needs_one_of=("prompt",),
-)
+
+class PosterFields(TypedDict, total=False):
+    model_name: Annotated[str | None, Field("ModelName", text)]
+    prompt: Annotated[str | None, Field("Prompt", prompt)]
+
+
+POSTER_REQUEST = RequestShape("CreateAigcImageTask", PosterFields, needs_one_of=("prompt",))
 
 
 class CreatePosterOperator(CreateTaskOperator):
     family, request = POSTER, POSTER_REQUEST
-    template_fields = ("mps_conn_id", *POSTER_REQUEST.fields)
 
-    def __init__(self, *, model_name: str | None = None, prompt: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.model_name = model_name
-        self.prompt = prompt
 
 
 class PosterSensor(TaskSensor):

@@ -9,7 +9,8 @@ import pytest
 from airflow_provider_mps.api.compose import lay_soundtrack
 from airflow_provider_mps.api.requests import EDIT_MEDIA_REQUEST
 from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.operators.mps import CreateTaskOperator, EditMediaOperator, ProcessMediaOperator
+from airflow_provider_mps.operators.create import CreateTaskOperator
+from airflow_provider_mps.operators.mps import EditMediaOperator, ProcessMediaOperator
 from tests.doubles.sdk_models import misfits, whole_request
 from tests.doubles.servers import LoopbackServer
 from tests.doubles.task_instances import TaskInstance

@@ -7,7 +7,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_mps.api.errors import TaskFailedError
-from airflow_provider_mps.api.sessions import DUPLICATE_CODE, DuplicateSessionError, FirstTaskFailedError
+from airflow_provider_mps.api.sessions import DuplicateSessionError, FirstTaskFailedError
 from airflow_provider_mps.emulator import FaultKind, MpsEmulator
 from tests.doubles.servers import Handler, LoopbackServer
 from tests.doubles.task_instances import State, TaskInstance
@@ -75,7 +75,7 @@ def test_a_session_of_which_no_page_of_the_listing_tells_is_an_error_that_says_s
             "DescribeTasks": {"TaskSet": [{"TaskId": "another"}]},
             "DescribeTaskDetail": {"SessionId": "another", "Status": "FINISH"},
         }
-        duplicate = {"Error": {"Code": DUPLICATE_CODE, "Message": "used"}}
+        duplicate = {"Error": {"Code": "InvalidParameterValue.SessionId", "Message": "used"}}
         handler.answer({"Response": answers.get(handler.received.headers["x-tc-action"], duplicate)})
 
     with LoopbackServer(respond) as server:

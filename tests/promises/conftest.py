@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.doubles.short_waits import shorter_waits
+from airflow_provider_mps.api.patience import short_waits
 
 
 @pytest.fixture(scope="package", autouse=True)
 def short_outages() -> Iterator[None]:
     """Nobody waits for minutes here."""
-    with shorter_waits():
+    with short_waits():
         yield
