@@ -7,9 +7,6 @@ from contextlib import contextmanager
 import pytest
 import tenacity
 
-from airflow_provider_mps.api import client, polling
-from airflow_provider_mps.operators import mps as operators
-
 SHORTER = 100
 """By how much the client's back-off and its limits in seconds are shorter."""
 
@@ -17,6 +14,10 @@ SHORTER = 100
 @contextmanager
 def shorter_waits() -> Iterator[None]:
     """While this is open, nobody waits long for a service that is in trouble."""
+    # Loaded here, so that tests without it don't pay for Airflow.
+    from airflow_provider_mps.api import client, polling
+    from airflow_provider_mps.operators import mps as operators
+
     enough = client._enough
 
     class ShorterWait(tenacity.wait_random_exponential):
