@@ -114,6 +114,7 @@ def test_a_timeout_says_that_the_task_goes_on(
         run_task(sensor(task_id, timeout=0.5, **way))
 
 
+@pytest.mark.usefixtures("mps_short_waits")
 @WAYS
 @pytest.mark.parametrize("kind", ["http_502", "cut_mid", "not_json", "gzip", "unknown_status"])
 def test_trouble_on_the_way_is_waited_out(emulator: MpsEmulator, way: dict[str, Any], kind: str) -> None:

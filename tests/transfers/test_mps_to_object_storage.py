@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, ObjectStoragePath
-from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_mps.api.errors import InvalidArgumentError
@@ -73,6 +72,8 @@ def files(*cuts: int, ranges: bool = True, etag: str = '"one"', content: bytes =
 
 @pytest.mark.parametrize("kind", ["path", "uri", "ObjectStoragePath", "memory"])
 def test_files_are_kept_wherever_object_storage_reaches(audio_urls: list[str], tmp_path: Path, kind: str) -> None:
+    from airflow.sdk.io import attach  # of Airflow 3 alone
+
     attach("memory", fs=MemoryFileSystem())  # stands for a storage that is no local folder
     destination = {
         "path": f"{tmp_path}/new/folder",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_mps.api.tasks import FAMILIES
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
@@ -17,19 +18,24 @@ from tests.doubles.logs import Lines, no_secret_in
 from tests.doubles.servers import open_connections
 from tests.doubles.task_instances import first_event
 
-KINDS = ["aigc_audio", "aigc_video", "aigc_image"]
+TITLES = {
+    "aigc_audio": "AIGC audio",
+    "aigc_video": "AIGC video",
+    "aigc_image": "AIGC image",
+    "media": "media processing",
+}
 
 
 def trigger(mps_task_id: str, kind: str = "aigc_audio", **arguments: Any) -> MpsTaskTrigger:
     return MpsTaskTrigger(kind, mps_task_id, poll_interval=0.05, **arguments)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_a_task_that_is_done(emulator: MpsEmulator, kind: str) -> None:
     task_id = emulator.add_task(kind)
     event = first_event(trigger(task_id, kind))
-    told = kind.replace("aigc_", "AIGC ")
-    assert event == {"status": "done", "mps_task_id": task_id, "message": f"{told} task {task_id} is done"}
+    message = f"{TITLES[kind]} task {task_id} is done"
+    assert event == {"status": "done", "mps_task_id": task_id, "message": message}
 
 
 def test_a_task_that_failed(emulator: MpsEmulator) -> None:
