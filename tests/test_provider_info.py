@@ -47,6 +47,13 @@ def test_the_installed_package_leads_to_it() -> None:
     assert entry_point.load() is get_provider_info
 
 
+def test_airflows_providers_page_links_to_documentation() -> None:
+    from airflow.providers_manager import ProvidersManager
+
+    data = ProvidersManager().providers["airflow-provider-mps"].data
+    assert data["documentation-url"].startswith("https://")
+
+
 def test_every_module_and_class_that_it_names_is_there() -> None:
     info = get_provider_info()
     modules = [
