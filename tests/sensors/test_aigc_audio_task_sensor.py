@@ -140,7 +140,7 @@ def test_a_bad_connection_is_named_before_anything_is_sent(
     emulator: MpsEmulator, connect: Connect, way: dict[str, Any]
 ) -> None:
     connect(site="eu")
-    with pytest.raises(AirflowFailException, match="site: .*'eu'"):
+    with pytest.raises(AirflowFailException, match=r"site: .*'eu'"):
         run_task(sensor("one", **way))
     assert emulator.requests == []
 
