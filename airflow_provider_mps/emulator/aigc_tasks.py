@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from airflow_provider_mps.emulator import media
-from airflow_provider_mps.emulator.media import MediaFile
+from airflow_provider_mps.emulator import synth
+from airflow_provider_mps.emulator.synth import MediaFile
 from airflow_provider_mps.emulator.tasks import EmulatedTask, Phase
 
 _MAX_FILES = 10
@@ -26,7 +26,7 @@ def output_files(task: EmulatedTask) -> list[MediaFile]:
             silent = not params.get("ExtraParameters", {}).get("EnableAudio")
             return [_file(task, 0, "mp4", seconds, () if silent else None)]
         case _:
-            suffix = "mp3" if _wanted_format(params) == "mp3" and media.can_encode_mp3() else "wav"
+            suffix = "mp3" if _wanted_format(params) == "mp3" and synth.can_encode_mp3() else "wav"
             count = json.loads(params.get("AdditionalParameters") or "{}").get("n", 1)
             files = [_file(task, index, suffix) for index in range(count if count in range(1, _MAX_FILES + 1) else 1)]
             if params.get("VideoInfos"):  # dubbing gives the video back, too
@@ -50,7 +50,7 @@ def describe(
             answer["ImageUrls"] = [url_of(file) for file in files] or None
         case "aigc_video":
             answer["VideoUrls"] = [url_of(file) for file in files] or None
-            answer["Resolution"] = f"{media.WIDTH}*{media.HEIGHT}" if files else ""
+            answer["Resolution"] = f"{synth.WIDTH}*{synth.HEIGHT}" if files else ""
         case _:
             infos = [(file.suffix, {"Url": url_of(file), "Duration": int(file.seconds)}) for file in files]
             answer["AudioInfos"] = [info for suffix, info in infos if suffix != "mp4"] or None
@@ -63,14 +63,14 @@ def _file(
     index: int,
     suffix: str,
     seconds: float | None = None,
-    sounds: tuple[media.Sound, ...] | None = None,
+    sounds: tuple[synth.Sound, ...] | None = None,
 ) -> MediaFile:
     store = task.params.get("StoreCosParam", {})
     folders = [store.get("CosBucketName", ""), *store.get("CosBucketPath", "").split("/")]
     key = "/".join([*filter(None, folders), f"{task.task_id}-{index}.{suffix}"])
     # Where a file is kept does not change how it sounds.
     seed = json.dumps([{**task.params, "StoreCosParam": None}, index], sort_keys=True)
-    return MediaFile(key, seed, media.tune_seconds(seed) if seconds is None else seconds, sounds)
+    return MediaFile(key, seed, synth.tune_seconds(seed) if seconds is None else seconds, sounds)
 
 
 def _wanted_format(params: dict[str, Any]) -> str:
@@ -83,6 +83,6 @@ def _message(task: EmulatedTask, phase: Phase) -> str:
         return ""
     if task.failure is not None:
         return task.failure
-    if task.kind == "aigc_audio" and _wanted_format(task.params) == "mp3" and not media.can_encode_mp3():
+    if task.kind == "aigc_audio" and _wanted_format(task.params) == "mp3" and not synth.can_encode_mp3():
         return "The emulator made WAV: for MP3 it needs lameenc."
     return ""

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_mps.emulator import media
-from airflow_provider_mps.emulator.media import MediaFile, Sound
+from airflow_provider_mps.emulator import synth
+from airflow_provider_mps.emulator.synth import MediaFile, Sound
 from airflow_provider_mps.emulator.tasks import EmulatedTask, Phase
 
 Params = dict[str, Any]
@@ -144,7 +144,7 @@ def _workflow_task(task: EmulatedTask, *, ended: bool, null_results: bool) -> Pa
     return answer
 
 
-_SIZE = {"Width": media.WIDTH, "Height": media.HEIGHT}
+_SIZE = {"Width": synth.WIDTH, "Height": synth.HEIGHT}
 
 
 def _failure(message: str) -> Params:
@@ -196,7 +196,7 @@ def _edited_path(params: Params) -> str:
         return path
     target = params.get("ComposeConfig", {}).get("TargetInfo", {})
     container = target.get("Container") or params.get("OutputConfig", {}).get("Container") or "mp4"
-    return f"{path}.{'wav' if container == 'mp3' and not media.can_encode_mp3() else container}"
+    return f"{path}.{'wav' if container == 'mp3' and not synth.can_encode_mp3() else container}"
 
 
 def _edited(params: Params, find_input: FindInput) -> MediaFile:

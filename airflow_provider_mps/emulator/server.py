@@ -18,10 +18,10 @@ from aiohttp import web
 from airflow_provider_mps.emulator import files, wire
 from airflow_provider_mps.emulator.errors import ApiError
 from airflow_provider_mps.emulator.faults import FILE, Fault, FaultKind, Scope
-from airflow_provider_mps.emulator.media import MediaFile
 from airflow_provider_mps.emulator.presigned import verify_presigned
 from airflow_provider_mps.emulator.service import Answer, MpsService, RecordedRequest, parse_object
 from airflow_provider_mps.emulator.signature import Credential
+from airflow_provider_mps.emulator.synth import MediaFile
 from airflow_provider_mps.emulator.tasks import FAMILIES, EmulatedTask
 
 _MAX_BODY = 10 * 1024 * 1024  # MPS takes no larger request

@@ -15,9 +15,9 @@ from airflow_provider_mps.emulator import aigc_tasks, media_tasks
 from airflow_provider_mps.emulator.errors import ApiError
 from airflow_provider_mps.emulator.faults import FaultKind, FaultPlan, Scope
 from airflow_provider_mps.emulator.limits import RollingLimit
-from airflow_provider_mps.emulator.media import MediaFile
 from airflow_provider_mps.emulator.schema import SHAPES, check_request
 from airflow_provider_mps.emulator.signature import Credential, verify
+from airflow_provider_mps.emulator.synth import MediaFile
 from airflow_provider_mps.emulator.tasks import FAMILIES, EmulatedTask, Family, Phase
 
 Answer: TypeAlias = dict[str, Any]

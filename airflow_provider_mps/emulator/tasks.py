@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from airflow_provider_mps.emulator.media import MediaFile
+from airflow_provider_mps.emulator.synth import MediaFile
 
 
 @dataclass(frozen=True)

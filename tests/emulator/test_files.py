@@ -17,12 +17,6 @@ COS = {"CosBucketName": "songs-1", "CosBucketRegion": "ap-guangzhou", "CosBucket
 OUTPUT = {"Type": "COS", "CosOutputStorage": {"Bucket": "films-1", "Region": "ap-guangzhou"}}
 
 
-@pytest.fixture(autouse=True)
-def no_ffmpeg(monkeypatch, tmp_path):
-    """Movies as the emulator makes them alone, whatever is installed here."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-
 def result(mps, create, describe, **params):
     """The answer for a finished task."""
     return mps.call(describe, {"TaskId": mps.call(create, {"Prompt": "rain"} | params)["TaskId"]})
@@ -190,19 +184,6 @@ def test_a_long_composition_with_transitions_is_cut(mps):
     assert not any(heard[: 18 * second])
     assert any(heard[18 * second : 22 * second])
     assert not any(heard[22 * second :])
-
-
-@pytest.mark.parametrize(
-    ("script", "served"), [('for last; do :; done; printf encoded > "$last"', b"encoded"), ("exit 1", None)]
-)
-def test_ffmpeg_encodes_movies_where_it_can(mps, tmp_path, script, served):
-    tool = tmp_path / "ffmpeg"
-    tool.write_text(f"#!/bin/sh\n{script}\n")
-    tool.chmod(0o755)
-    params = {"Prompt": f"sea, {script}", "Duration": 1}
-    answer = result(mps, "CreateAigcVideoTask", "DescribeAigcVideoTask", **params)
-    film = get(mps, answer["VideoUrls"][0]).content
-    assert film == served if served else list(tracks(film))
 
 
 def test_a_file_in_a_bucket_has_its_name_in_the_url(mps):

@@ -1,4 +1,4 @@
-"""A QuickTime movie, as players and ffmpeg open it, from PNG frames and PCM samples: no codec is needed.
+"""A QuickTime movie, as players open it, from PNG frames and PCM samples: no codec is needed.
 
 The layout follows Apple's QuickTime File Format specification, of which MP4 is the descendant.
 """

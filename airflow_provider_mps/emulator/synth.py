@@ -7,19 +7,15 @@ import importlib.util
 import io
 import math
 import random
-import shutil
 import struct
-import subprocess
-import tempfile
 import wave
 import zlib
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from pathlib import Path
 
-from airflow_provider_mps.emulator.movie import movie
+from airflow_provider_mps.emulator.quicktime import movie
 
 SAMPLE_RATE = 44_100
 WIDTH, HEIGHT = 320, 180
@@ -95,7 +91,7 @@ def _data(suffix: str, seed: str, seconds: float, sounds: tuple[Sound, ...] | No
             return mp3(_samples(seed, seconds, sounds))
     frames = [picture(seed, moment / FRAMES_PER_SECOND) for moment in range(round(seconds * FRAMES_PER_SECOND))]
     samples = None if sounds == () else _samples(seed, seconds, sounds)
-    return _encode(movie(frames, FRAMES_PER_SECOND, (WIDTH, HEIGHT), samples, SAMPLE_RATE))
+    return movie(frames, FRAMES_PER_SECOND, (WIDTH, HEIGHT), samples, SAMPLE_RATE)
 
 
 @lru_cache(maxsize=16)
@@ -213,19 +209,6 @@ def picture(seed: str, moment: float = 0.0) -> bytes:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _encode(film: bytes) -> bytes:
-    """The movie in H.264 and AAC, which browsers play, where there is an ffmpeg; else as it is."""
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg is None:
-        return film
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "in.mov"), Path(folder, "out.mp4")
-        source.write_bytes(film)
-        command: list[str | Path] = [ffmpeg, "-loglevel", "error", "-i", source, "-pix_fmt", "yuv420p", target]
-        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL)  # noqa: S603 - nobody's input
-        return target.read_bytes() if done.returncode == 0 else film
 
 
 def _random(seed: str) -> random.Random:
