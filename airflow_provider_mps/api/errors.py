@@ -223,3 +223,13 @@ class WaitTimeoutError(MpsError, TimeoutError):
     """Raise when a deadline passed while the task goes on at MPS; a retry goes on waiting for it."""
 
     retry_helps = True
+
+
+class DownloadError(MpsError):
+    """Raise when a file could not be had whole; nothing was put in its place."""
+
+    retry_helps = True
+
+
+class ExpiredUrlError(MpsError):
+    """Raise when a URL is no longer good (HTTP 403, 404 or 410)."""

@@ -14,27 +14,16 @@ from urllib.parse import unquote, urlsplit
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_mps.api.cos import CosObject, signed_url
-from airflow_provider_mps.api.errors import InvalidArgumentError, MpsError
+from airflow_provider_mps.api.errors import DownloadError, ExpiredUrlError, InvalidArgumentError
 from airflow_provider_mps.api.settings import is_loopback
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage
 
 if TYPE_CHECKING:
-    import httpx
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
-_TRIES = 5
-
-
-class DownloadError(MpsError):
-    """Raise when a file could not be had whole; nothing was put in its place."""
-
-    retry_helps = True
-
-
-class ExpiredUrlError(MpsError):
-    """Raise when a URL is no longer good (HTTP 403, 404 or 410)."""
+__all__ = ["DownloadError", "ExpiredUrlError", "MpsToObjectStorageOperator"]
 
 
 class MpsToObjectStorageOperator(BaseOperator):
@@ -102,10 +91,12 @@ class MpsToObjectStorageOperator(BaseOperator):
         return operator_lineage(sources, [file["uri"] for file in self.kept])
 
     def _keep(self, source: _Source, target: ObjectStoragePath) -> dict[str, Any]:
+        from airflow_provider_mps.api.download import Download
+
         part = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
         began = time.monotonic()
         try:
-            size = _Download(self._address(source.url), target.name, self.timeout).to(part)
+            size = Download(self._address(source.url), target.name, self.timeout).to(part)
             held = target.stat().st_size if target.exists() else 0
             if held > size:
                 raise DownloadError(
@@ -137,96 +128,6 @@ class _Source:
 
     url: str
     told: Mapping[str, Any]
-
-
-class _Download:
-    """One file's way here, in as many pieces as the network makes of it."""
-
-    def __init__(self, url: str, name: str, timeout: float) -> None:
-        self._url = url
-        self._name = name
-        self._timeout = timeout
-        self._received = 0
-        self._etag = ""
-
-    def to(self, part: ObjectStoragePath) -> int:
-        """Write the whole file to ``part``; its length in bytes.
-
-        :raises ExpiredUrlError: the URL is no longer good.
-        :raises DownloadError: it could not be had whole.
-        """
-        import httpx
-
-        from airflow_provider_mps.api.redaction import withheld
-
-        tries = 0
-        with withheld(), httpx.Client(timeout=self._timeout, follow_redirects=False) as http:
-            while True:
-                self._received = 0
-                with part.open("wb") as file:
-                    while True:
-                        tries += 1
-                        try:
-                            if self._receive(http, file):
-                                return self._received
-                            break  # the server began anew: so does the file
-                        except (httpx.HTTPError, httpx.StreamError, _CutOffError) as error:
-                            if tries >= _TRIES:
-                                raise DownloadError(
-                                    f"{self._name}: cut off {tries} times ({type(error).__name__}), at last after "
-                                    f"{self._received:,} bytes. Nothing was kept; a retry downloads it again."
-                                ) from None
-                            time.sleep(min(2**tries / 4, 8))
-
-    def _receive(self, http: httpx.Client, file: Any) -> bool:
-        """Receive what is missing. False where the server sends the file from its beginning instead."""
-        headers = {"Accept-Encoding": "identity"}
-        if self._received:
-            headers["Range"] = f"bytes={self._received}-"
-            if self._etag:
-                headers["If-Range"] = self._etag
-        with http.stream("GET", self._url, headers=headers) as response:
-            self._check(response)
-            if self._received and response.status_code != 206:
-                return False
-            total = self._total(response)
-            etag = response.headers.get("etag", "")
-            self._etag = "" if etag.startswith("W/") else etag
-            for chunk in response.iter_raw():  # as it comes: what httpx gathers first is lost when the rest is cut off
-                file.write(chunk)
-                self._received += len(chunk)
-            if total is not None and self._received != total:
-                raise _CutOffError
-            return True
-
-    def _check(self, response: httpx.Response) -> None:
-        status = response.status_code
-        if status in (403, 404, 410):
-            raise ExpiredUrlError(
-                f"{self._name}: HTTP {status}: the URL has expired, or never was good (MPS keeps results for about 12 "
-                "hours). Nothing was kept. Clear the task that created it to make, and pay for, a new file; where "
-                "MPS still knows the task, a sensor on its TaskId gives a fresh URL at no cost. Of a cos:// file it "
-                "means that it is not there, or that the connection's keys may not read it."
-            )
-        if status >= 500 or status == 429:
-            raise _CutOffError
-        if status not in (200, 206) or response.headers.get("content-encoding", "identity") != "identity":
-            raise DownloadError(f"{self._name}: HTTP {status}, which is no file. Nothing was kept.")
-
-    def _total(self, response: httpx.Response) -> int | None:
-        """The whole file's length, if the server tells it."""
-        if response.status_code == 206:
-            # "bytes 100-199/200" (RFC 9110, section 14.4)
-            unit_range, _, total = response.headers.get("content-range", "").partition("/")
-            if not unit_range.startswith(f"bytes {self._received}-"):
-                raise DownloadError(f"{self._name}: the server sent another part than the missing one.")
-            return int(total) if total.isdecimal() else None
-        length = response.headers.get("content-length", "")
-        return int(length) if length.isdecimal() else None
-
-
-class _CutOffError(Exception):
-    """The download ended before the file did, or the server asks to come again."""
 
 
 def _sources(value: Any) -> list[_Source]:

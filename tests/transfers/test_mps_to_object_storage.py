@@ -4,10 +4,10 @@ import tracemalloc
 import wave
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tenacity
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, ObjectStoragePath
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -46,8 +46,7 @@ def audio_urls(emulator: MpsEmulator) -> list[str]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses between the tries of a download."""
-    sleepless = SimpleNamespace(sleep=lambda seconds: None, monotonic=lambda: 0.0)
-    monkeypatch.setattr("airflow_provider_mps.transfers.mps_to_object_storage.time", sleepless)
+    monkeypatch.setattr("airflow_provider_mps.api.download.BACKOFF", tenacity.wait_none())
 
 
 def files(*cuts: int, ranges: bool = True, etag: str = '"one"', content: bytes = CONTENT) -> Callable[[Handler], None]:
