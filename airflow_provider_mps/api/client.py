@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,18 +46,34 @@ _T = TypeVar("_T")
 Response = dict[str, Any]
 
 
-@dataclass
 class Sending:
-    """What is known of a create under way: after ``sent``, only a refusal proves that it did not run."""
+    """What is known of a create under way: after ``sent``, only a refusal proves that it did not run.
 
-    sent: bool = False
-    at: float = 0.0
+    :param leaves: called just before the request leaves this machine; what it raises keeps it here.
+    :param refused: called after the request has left, when it is certain that it did not run.
+    """
+
+    def __init__(self, leaves: Callable[[], None] | None = None, refused: Callable[[], None] | None = None) -> None:
+        self.sent = False
+        self.at = 0.0
+        self._leaves = leaves
+        self._refused = refused
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
-        """httpcore's "trace" extension: it tells each step of a request."""
+        """httpcore's "trace" extension: it is called at each step of a request."""
         if event.endswith("send_request_headers.started"):
+            # Not awaited: a cancellation could come between the note and the sending.
+            if self._leaves:
+                self._leaves()
             self.sent = True
             self.at = time.time()
+
+    def did_not_run(self) -> None:
+        """Take note of an answer, or of a failure, that proves it."""
+        if self.sent:
+            self.sent = False
+            if self._refused:
+                self._refused()
 
 
 @dataclass(frozen=True)
@@ -132,29 +148,33 @@ class MpsClient:
         except TimeoutError:
             raise self._no_answer(action, f"no answer within {within:g} s", None) from None
 
-    async def acall(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def acall(self, action: str, params: dict[str, Any], sending: Sending | None = None) -> dict[str, Any]:
         """Call an action; the ``Response`` object.
 
-        Reads (Describe..., List..., Get...) are repeated when that may help, anything else only where it surely
+        Reads (Describe..., List..., Get...) are repeated when that may help, anything else only where it certainly
         did not run.
 
+        :param sending: learns when the request leaves and when it is refused.
         :raises CallError: the last failure, which says what it means.
         """
+        sending = sending or Sending()
         if is_read(action):
-            return await self._repeated(action, params, True, Sending())
-        sending = Sending()
+            return await self._repeated(action, params, True, sending)
         with _in_doubt(action, params, sending):
             return await self._repeated(action, params, False, sending)
 
-    async def create(self, action: str, params: dict[str, Any], repeatable: bool = False) -> CreatedTask:
+    async def create(
+        self, action: str, params: dict[str, Any], repeatable: bool = False, sending: Sending | None = None
+    ) -> CreatedTask:
         """Create a task that is paid for. It is sent again only where it certainly did not run.
 
         :param repeatable: whether a repeat makes no second task: the request has a SessionId. It is repeated like a
             read.
+        :param sending: learns when the request leaves and when it is refused.
         :raises AmbiguousCreateError: it was sent, and a paid task may exist.
         :raises CallError: it failed, and certainly did not run, or may be repeated.
         """
-        sending = Sending()
+        sending = sending or Sending()
         with nullcontext() if repeatable else _in_doubt(action, params, sending):
             response = await self._repeated(action, params, repeatable, sending)
             task_id = response.get("TaskId")
@@ -210,7 +230,7 @@ class MpsClient:
             return _read_answer(action, status, body)
         except CallError as error:
             if sending and not error.failure.may_have_run:
-                sending.sent = False
+                sending.did_not_run()
             if error.failure is Failure.STALE:
                 self._credentials.forget()
             raise
@@ -218,7 +238,7 @@ class MpsClient:
             raise self._no_answer(action, f"no answer within {self.settings.timeout:g} s", sending) from None
         except (httpx.ConnectError, httpx.ProxyError) as error:
             sending = sending or Sending()
-            sending.sent = False  # a proxy may have been sent a CONNECT, and nothing else
+            sending.did_not_run()  # a proxy may have got a CONNECT, and nothing else
             raise self._no_answer(action, f"{type(error).__name__}: {error}", sending) from None
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise self._no_answer(action, f"{type(error).__name__}: {error}", sending) from None

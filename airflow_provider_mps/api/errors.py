@@ -216,7 +216,9 @@ class TaskFailedError(MpsError):
 
 
 class NoResultError(MpsError):
-    """Raise when a task is DONE and MPS gives no URL for it."""
+    """Raise when a task is DONE and MPS gives no URL for it; a retry asks again, and makes no new task."""
+
+    retry_helps = True
 
 
 class WaitTimeoutError(MpsError, TimeoutError):

@@ -19,6 +19,7 @@ class Patience:
     :param poll_trouble: failed polls end a wait only after this.
     :param not_found_grace: a task just created may not be known everywhere at once; how long that takes, the API
         reference does not say.
+    :param result_grace: a task that is DONE may have no URL for a moment; after this it counts as having none.
     """
 
     backoff: float = 0.5
@@ -28,10 +29,20 @@ class Patience:
     poll_backoff_limit: float = 60.0
     poll_trouble: float = 300.0
     not_found_grace: float = 30.0
+    result_grace: float = 60.0
 
 
-# The same rules and numbers of tries, in a hundredth of the time; the grace has to outlast a slow machine.
-SHORT = Patience(0.005, 0.08, 0.6, 3.0, 0.5, 0.3, 3.0)
+# The same rules and numbers of tries, in about a hundredth of the time; some have to outlast a slow machine.
+SHORT = Patience(
+    backoff=0.005,
+    backoff_limit=0.08,
+    call_trouble=2.0,
+    call_throttled=3.0,
+    poll_backoff_limit=0.5,
+    poll_trouble=0.3,
+    not_found_grace=3.0,
+    result_grace=2.0,
+)
 
 _patience = Patience()
 

@@ -124,6 +124,7 @@ class _Waiter:
 
     __slots__ = (
         "context",
+        "done_at",
         "family",
         "future",
         "interval",
@@ -151,6 +152,7 @@ class _Waiter:
         self.started = loop.time()
         self.future: asyncio.Future[TaskStatus] = loop.create_future()
         self.state = ""
+        self.done_at = 0.0
         self.context = contextvars.copy_context()  # so that a change of state is logged where it is waited for
 
     def tell(self, status: TaskStatus, now: float) -> None:
@@ -159,6 +161,10 @@ class _Waiter:
             self.state = status.word
             if self.on_change:
                 self.context.run(self.on_change, status, now - self.started)
+        if self.family.lacks_files(status):
+            self.done_at = self.done_at or now
+            if now - self.done_at < patience().result_grace:
+                return
         if status.state.ended:
             self.future.set_result(status)
 

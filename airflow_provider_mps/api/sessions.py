@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_mps.api.client import CreatedTask
+from airflow_provider_mps.api.client import CreatedTask, Sending
 from airflow_provider_mps.api.errors import About, ApiError, MpsError
 from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.api.tasks import MEDIA, TaskState
@@ -43,25 +43,41 @@ def session_id(*parts: object) -> str:
     return "airflow-" + hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:40]
 
 
+class Notes(Protocol):
+    """What remembers a task that is paid for."""
+
+    def sending(self, session_id: str) -> None:
+        """The create is about to leave; what this raises keeps it here."""
+
+    def refused(self) -> None:
+        """It did not run."""
+
+    def created(self, task: CreatedTask) -> None:
+        """It ran."""
+
+
 async def create_once(
     client: MpsClient,
     shape: RequestShape,
     params: dict[str, Any],
     *,
     next_session: bool = False,
-    on_created: Callable[[str], None] | None = None,
+    notes: Notes | None = None,
 ) -> CreatedTask:
     """Create a task from a request that was built by its shape.
 
     :param next_session: whether to make another task under another SessionId, where the first one has failed.
-    :param on_created: gets the TaskId at once, before anything else can fail.
+    :param notes: what remembers the task; it is called from this coroutine, before anything else can fail.
     :raises AmbiguousCreateError: it was sent, and a paid task may exist.
     :raises DuplicateSessionError: MPS has the task already, and does not say which one it is.
     :raises FirstTaskFailedError: MPS has the task already, and it has failed.
     """
     while True:
+        sending = None
+        if notes:
+            sending = Sending(partial(notes.sending, params.get("SessionId", "")), notes.refused)
         try:
-            created = await client.create(shape.action, params, shape.repeatable)
+            created = await client.create(shape.action, params, shape.repeatable, sending)
         except ApiError as error:
             if error.about is About.FIELD_NAME and (other := shape.other_spelling(params)) is not None:
                 params = other
@@ -77,8 +93,8 @@ async def create_once(
                 # Made from the failed task, so that all tries from now on share this one, too.
                 params = params | {"SessionId": session_id(params["SessionId"], failed.task_id)}
                 continue
-        if on_created:
-            on_created(created.task_id)
+        if notes:
+            notes.created(created)
         return created
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -115,6 +116,15 @@ class ClientSettings:
         for name in ("timeout", "requests_per_second"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InvalidConnectionError(f"{name}: must be more than 0")
+
+    @property
+    def account(self) -> str:
+        """Whose tasks these calls see, and where, without a secret: ``host, region, keys``."""
+        keys = self.credential
+        # The SecretId of a role's keys changes with each session, and the role does not.
+        whose = keys.role_arn or keys.cvm_role_name or keys.secret_id
+        fingerprint = hashlib.sha256(f"{keys.kind}\n{whose}".encode()).hexdigest()[:12]
+        return f"{self.host}, region {self.region or 'not set'}, keys {fingerprint}"
 
     @property
     def url(self) -> str:

@@ -95,6 +95,14 @@ class TaskFamily:
         ]
         return TaskStatus(task_id, state, message, response, files, tuple(in_cos), tuple(_durations(response)))
 
+    def lacks_files(self, status: TaskStatus) -> bool:
+        """Whether a task is DONE, should have files, and has none: they may come a moment later."""
+        return status.state is TaskState.DONE and not status.urls and self.must_have_files(status.response)
+
+    def settled(self, status: TaskStatus) -> bool:
+        """Whether there is nothing more to wait for."""
+        return status.state.ended and not self.lacks_files(status)
+
     def check(self, status: TaskStatus) -> None:
         """Make sure that a task which has ended ended well.
 
@@ -104,10 +112,10 @@ class TaskFamily:
         task = f"{self.title} task {status.task_id}"
         if status.state is TaskState.FAIL:
             raise TaskFailedError(f"{task} failed at MPS: {without_queries(status.message)}")
-        if not status.urls and self.must_have_files(status.response):
+        if self.lacks_files(status):
             raise NoResultError(
-                f"{task} is {status.word} and MPS gives no URL of a file. The task ran and is billed as usual; "
-                "ask Tencent Cloud support about this TaskId."
+                f"{task} is {status.word}, and MPS gives no URL of a file. A retry asks for it again and makes no new "
+                "task; if none comes, ask Tencent Cloud support about this TaskId."
             )
 
     def goes_on(self, task_id: str, waited: float) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Never, Unpack
 
 from airflow.providers.common.compat.sdk import BaseHook
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_mps.api.client import CreatedTask, MpsClient
     from airflow_provider_mps.api.polling import OnChange, Report
     from airflow_provider_mps.api.requests import AudioFields, RequestShape
+    from airflow_provider_mps.api.sessions import Notes
     from airflow_provider_mps.api.settings import ClientSettings
     from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus
 
@@ -113,8 +113,18 @@ class MpsHook(BaseHook):
 
         :raises CallError: the call failed; ``failure`` says whether it may have run.
         """
+        return self.call_once(action, params)
+
+    def call_once(self, action: str, params: dict[str, Any], notes: Notes | None = None) -> dict[str, Any]:
+        """The same for a caller that remembers what it has sent.
+
+        :param notes: what remembers the call.
+        """
+        from airflow_provider_mps.api.client import Sending
+
+        sending = Sending(partial(notes.sending, ""), notes.refused) if notes else None
         with self.client() as client:
-            return client.call(action, params)
+            return client.run(client.acall(action, params, sending))
 
     async def acall(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
         """The async twin of :meth:`call`."""
@@ -145,12 +155,12 @@ class MpsHook(BaseHook):
         params: dict[str, Any],
         *,
         next_session: bool = False,
-        on_created: Callable[[str], None] | None = None,
+        notes: Notes | None = None,
     ) -> CreatedTask:
         """Create a task from a request that was built by its shape.
 
         :param next_session: whether to make another task under another SessionId, where the first one has failed.
-        :param on_created: gets the TaskId at once, before anything else can fail.
+        :param notes: what remembers the task.
         :raises AmbiguousCreateError: it was sent, and a paid task may exist.
         :raises DuplicateSessionError: MPS has the task already, and does not say which one it is.
         :raises FirstTaskFailedError: MPS has the task already, and it has failed.
@@ -158,7 +168,7 @@ class MpsHook(BaseHook):
         from airflow_provider_mps.api.sessions import create_once
 
         with self.client() as client:
-            created = client.run(create_once(client, shape, params, next_session=next_session, on_created=on_created))
+            created = client.run(create_once(client, shape, params, next_session=next_session, notes=notes))
         _stats().incr("mps.submitted", tags={"action": shape.action})
         return created
 

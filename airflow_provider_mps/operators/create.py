@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
-from airflow_provider_mps.api.errors import AmbiguousCreateError, CallError, Failure, MpsError
+from airflow_provider_mps.api.errors import AmbiguousCreateError, CallError, Failure, TaskFailedError
 from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.operators.memory import Memory, Remembered, digest
+from airflow_provider_mps.operators.memory import Memory, OtherAccountError, Remembered, Stage, digest
 from airflow_provider_mps.waiting import WaitsForTask
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _ABORT_SECONDS = 20
 _SHORTEST_POLL_SECONDS = 1.0
+_ANSWERS_TO_BELIEVE = 3
+"""How often MPS has to say that it does not know a task that is paid for, before another one is paid for."""
 
 
 class CreateTaskOperator(WaitsForTask):
@@ -98,7 +101,7 @@ class CreateTaskOperator(WaitsForTask):
         self.retry_ambiguous_create = retry_ambiguous_create
         self.max_poll_failures = max_poll_failures
         self._hook: MpsHook | None = None
-        self._mps_task_id = ""
+        self._memory: Memory | None = None
         self._rendering_text = False
 
     def _do_render_template_fields(
@@ -137,55 +140,39 @@ class CreateTaskOperator(WaitsForTask):
             poll_interval = seconds("poll_interval", self.poll_interval)
             deadline = self._deadline(began)
             hook = self._hook = self.hook
-            request_digest = digest(self.request.action, params)
-            memory = self._memory(context, request_digest)
-            if self.durable and not memory.kept:
-                self.log.info(
-                    "There is no task state store here (it came with Airflow 3.3): "
-                    "if this worker is lost, a retry creates, and pays for, a new task."
-                )
-            remembered = memory.recall()
-            if self.request.repeatable:
-                unanswered = remembered.session_id if remembered else ""
-                params.setdefault("SessionId", unanswered or self._session_id(context["ti"], request_digest))
-            status = self._resume(hook, memory, remembered, params, deadline) if remembered else None
-            self._mps_task_id = status.task_id if status else self._submit(hook, memory, params)
-            failed_before = status is not None and status.state is TaskState.FAIL
-            if not self.wait_for_completion and not failed_before:
-                memory.forget()
-                return self._mps_task_id
-            if status is None or not status.state.ended:
+            memory = self._memory = self._remember(context, hook, digest(self.request.action, params))
+            status = self._earlier_task(hook, memory, params, context["ti"], deadline)
+            if status is None:
+                self._submit(hook, memory, params)
+            failed = status is not None and status.state is TaskState.FAIL
+            if not self.wait_for_completion and not failed:
+                memory.reached(Stage.DONE)
+                return memory.task_id
+            if status is None or not self.family.settled(status):
                 if self.deferrable:
-                    self.defer_until_ended(self._mps_task_id, poll_interval, deadline)
-                status = self._wait_here(hook, poll_interval, deadline)
+                    self.defer_until_ended(memory.task_id, poll_interval, deadline)
+                status = self._wait_here(hook, memory.task_id, poll_interval, deadline)
             return self._finish(context, memory, status)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Go on after the triggerer's wait."""
         with airflow_errors():
-            memory = self._memory(context, "")
-            return self._finish(context, memory, self.status_after(event))
+            return self._finish(context, self._remember(context, self.hook, ""), self.status_after(event))
 
     def on_kill(self) -> None:
         """Abort the task where the API can, and say what goes on. No action of the API cancels an AIGC task."""
-        hook = self._hook
-        if hook is None or not self._mps_task_id:
+        hook, mps_task_id = self._hook, self._memory.task_id if self._memory else ""
+        if hook is None or not mps_task_id:
             return
 
         def abort() -> None:
             with PrivateLoop() as loop:
-                self.log.warning(loop.run(hook.abort(self.family, self._mps_task_id)))
+                self.log.warning(loop.run(hook.abort(self.family, mps_task_id)))
 
         # In a thread of its own: Airflow calls this from a signal's handler, maybe inside of this thread's event loop.
         thread = threading.Thread(target=abort, daemon=True)
         thread.start()
         thread.join(_ABORT_SECONDS)
-
-    def _session_id(self, ti: Any, request_digest: str) -> str:
-        """A SessionId that all tries of a task instance share, and that a clear changes: a clear raises max_tries."""
-        from airflow_provider_mps.api.sessions import session_id
-
-        return session_id(request_digest, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries)
 
     def _arguments(self) -> dict[str, Any]:
         """The arguments that describe the request."""
@@ -197,68 +184,113 @@ class CreateTaskOperator(WaitsForTask):
             limits.append(self.execution_timeout.total_seconds())
         return began + min(limits) if limits else None
 
-    def _memory(self, context: Context, request_digest: str) -> Memory:
-        return Memory(context.get("task_state_store") if self.durable else None, request_digest, self.log)
+    def _remember(self, context: Context, hook: MpsHook, request_digest: str) -> Memory:
+        store = context.get("task_state_store") if self.durable else None
+        ti = context["ti"]
+        if self.durable and store is None and request_digest:
+            again = getattr(ti, "try_number", 1) > 1
+            self.log.log(
+                logging.WARNING if again else logging.INFO,
+                "There is no task state store here (it came with Airflow 3.3): %s",
+                "this try creates, and pays for, a new task, whatever an earlier one has created."
+                if again
+                else "if this try fails after the create, a retry creates, and pays for, a new task.",
+            )
+        return Memory(store, request_digest, ti.max_tries, hook.settings.account, self.log, self.family.title)
 
-    def _resume(
-        self, hook: MpsHook, memory: Memory, remembered: Remembered, params: dict[str, Any], deadline: float | None
+    def _earlier_task(
+        self, hook: MpsHook, memory: Memory, params: dict[str, Any], ti: Any, deadline: float | None
     ) -> TaskStatus | None:
-        """The status of the task that an earlier try left, or None where a new one is to be made."""
-        if not remembered.task_id:
-            if self.request.repeatable:
-                return None  # the create is sent again, with the same SessionId
-            memory.forget()
-            error = remembered.in_doubt(self.request.action, params)
-            if not self.retry_ambiguous_create:
-                raise error
-            self.log.warning("%s retry_ambiguous_create is set: creating anew.", error)
-            return None
-        within = None if deadline is None else max(_SHORTEST_POLL_SECONDS, deadline - time.time())
-        try:
-            status = hook.describe(self.family, remembered.task_id, within)
-        except CallError as error:
-            fresh = time.time() - remembered.at < patience().not_found_grace
-            if error.failure is not Failure.NOT_FOUND or fresh:
-                raise
-            memory.forget()
-            self.log.warning(
-                "Task %s of an earlier try is no longer known to MPS: creating a new one.", remembered.task_id
-            )
-            return None
-        self.log.info(
-            "Going on with %s task %s, which an earlier try created: %s.",
-            self.family.title,
-            status.task_id,
-            status.word,
-        )
-        return status
+        """The status of the task that an earlier try made, or None where a new one is to be made.
 
-    def _submit(self, hook: MpsHook, memory: Memory, params: dict[str, Any]) -> str:
-        def remember(task_id: str) -> None:
-            self._mps_task_id = task_id
-            memory.created(task_id)
+        A retry goes on with it, whatever its state, but for one that has failed. A clear by the user goes on with one
+        that is under way, and makes a new one where the last was delivered, or in doubt: the user has looked.
+        """
+        entry = memory.recall()
+        cleared = entry is not None and memory.cleared_since(entry)
+        if self.request.repeatable:
+            params.setdefault("SessionId", self._session_id(ti, params, None if cleared else entry))
+        if entry is None or entry.stage is Stage.FAILED or (cleared and entry.stage is Stage.DONE):
+            return None
+        if entry.task_id:
+            status = self._found(hook, memory, entry, deadline)
+            if status:
+                memory.adopted(entry)
+            return status
+        if cleared or self.request.repeatable:
+            return None  # a request with a SessionId is sent again, and makes no second task
+        error = entry.in_doubt(self.request.action, params)
+        if not self.retry_ambiguous_create:
+            raise error
+        self.log.warning("%s retry_ambiguous_create is set: creating anew.", error)
+        return None
 
-        memory.about_to_create(params.get("SessionId", ""))
+    def _found(self, hook: MpsHook, memory: Memory, entry: Remembered, deadline: float | None) -> TaskStatus | None:
+        """The status of a remembered task, or None where MPS no longer has it.
+
+        :raises OtherAccountError: it is not known under what the connection has now, and was made under something else.
+        """
+        asked = 0
+        while True:
+            within = None if deadline is None else max(_SHORTEST_POLL_SECONDS, deadline - time.time())
+            try:
+                status = hook.describe(self.family, entry.task_id, within)
+            except CallError as error:
+                fresh = time.time() - entry.at < patience().not_found_grace
+                if error.failure is not Failure.NOT_FOUND or fresh:
+                    raise
+                if elsewhere := memory.elsewhere(entry):
+                    if entry.stage is not Stage.UNFOUND or not memory.cleared_since(entry):
+                        memory.unfound(entry)
+                        raise OtherAccountError(
+                            f"No new task was created, for {entry.task_id} is paid for already. MPS does not know it "
+                            f"under this connection ({hook.settings.account}); it was created under another one "
+                            f"({elsewhere}). Set the connection back and clear this Airflow task to go on with it; "
+                            "clear it with the connection as it is to create, and pay for, a new one."
+                        ) from error
+                    break
+                asked += 1
+                if asked == _ANSWERS_TO_BELIEVE:
+                    break
+                time.sleep(patience().backoff_limit)  # one answer may be wrong, and a new task costs money
+            else:
+                self.log.info(
+                    "Going on with %s task %s, which an earlier try created: %s.",
+                    self.family.title,
+                    status.task_id,
+                    status.word,
+                )
+                return status
+        self.log.warning("MPS no longer knows task %s of an earlier try: creating a new one.", entry.task_id)
+        return None
+
+    def _session_id(self, ti: Any, params: dict[str, Any], entry: Remembered | None) -> str:
+        """A SessionId that all tries of a task instance share, and that a clear changes: a clear raises max_tries.
+
+        :param entry: what this try's predecessor has left, if it is one.
+        """
+        from airflow_provider_mps.api.sessions import session_id
+
+        if entry and entry.stage is Stage.SENDING and entry.session_id:
+            return entry.session_id
+        request_digest = digest(self.request.action, params)
+        of_this_task = session_id(request_digest, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries)
+        return session_id(of_this_task, entry.task_id) if entry and entry.stage is Stage.FAILED else of_this_task
+
+    def _submit(self, hook: MpsHook, memory: Memory, params: dict[str, Any]) -> None:
+        own_session = getattr(self, "session_id", None)
         try:
-            created = hook.create(
-                self.request, params, next_session=getattr(self, "session_id", None) is None, on_created=remember
-            )
-        except BaseException as error:
-            # Once the TaskId is known, execution_timeout may still strike. A SessionId is kept for whoever tries again.
-            if not self._mps_task_id and not self.request.repeatable:
-                memory.forget()
-            if isinstance(error, AmbiguousCreateError):
-                error.retry_helps = self.retry_ambiguous_create
+            hook.create(self.request, params, next_session=not own_session, notes=memory)
+        except AmbiguousCreateError as error:
+            error.retry_helps = self.retry_ambiguous_create
             raise
-        self.log.info("Submitted %s task %s (RequestId %s)", self.family.title, created.task_id, created.request_id)
-        return created.task_id
 
-    def _wait_here(self, hook: MpsHook, poll_interval: float, deadline: float | None) -> TaskStatus:
+    def _wait_here(self, hook: MpsHook, mps_task_id: str, poll_interval: float, deadline: float | None) -> TaskStatus:
         began = time.monotonic()
         try:
             waiting = hook.await_task(
                 self.family,
-                self._mps_task_id,
+                mps_task_id,
                 poll_interval=poll_interval,
                 deadline=deadline,
                 max_poll_failures=self.max_poll_failures,
@@ -267,17 +299,17 @@ class CreateTaskOperator(WaitsForTask):
             with PrivateLoop() as loop:
                 return loop.run(waiting)
         except AirflowTaskTimeout as error:
-            told = self.family.goes_on(self._mps_task_id, time.monotonic() - began)
+            told = self.family.goes_on(mps_task_id, time.monotonic() - began)
             raise AirflowTaskTimeout(f"execution_timeout: {told}") from error
 
     def _finish(self, context: Context, memory: Memory, status: TaskStatus) -> str:
         try:
             self.family.check(status)
-        except MpsError:
-            memory.forget()
+        except TaskFailedError:
+            memory.reached(Stage.FAILED)
             raise
         self.log_files(status)
         self.push_files(context, status, self.store_cos_param)
         context["ti"].xcom_push(key="result", value=self.family.result(status))
-        memory.forget()
+        memory.reached(Stage.DONE)
         return status.task_id

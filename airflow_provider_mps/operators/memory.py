@@ -1,4 +1,4 @@
-"""What a task instance remembers of the MPS task that it pays for, over retries and lost workers."""
+"""What a task instance remembers of the MPS task that it pays for, over retries, clears and lost workers."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from typing import Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mps.api.errors import AmbiguousCreateError
+from airflow_provider_mps.api.errors import AmbiguousCreateError, MpsError
+from airflow_provider_mps.api.patience import patience
+
+if TYPE_CHECKING:
+    from airflow_provider_mps.api.client import CreatedTask
 
 KEY = "mps_task"
 RETENTION = timedelta(days=7)
+_WRITES = 5
+"""How often a TaskId is written at most: it is paid for, and stands nowhere else but in the log."""
 
 
 def digest(action: str, params: Mapping[str, Any]) -> str:
@@ -22,43 +29,77 @@ def digest(action: str, params: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+class OtherAccountError(MpsError):
+    """Raise when the task of an earlier try is not known under the connection's present keys, host or region."""
+
+
+class Stage(StrEnum):
+    """How far a task has got."""
+
+    SENDING = "sending"
+    """The create has left this machine, and no answer is known: a paid task may exist."""
+    CREATED = "created"
+    UNFOUND = "unfound"
+    """It was created, and is not known under what the connection has now. The user has been told so."""
+    DONE = "done"
+    """It ended well, or its TaskId was handed over."""
+    FAILED = "failed"
+
+
 @dataclass(frozen=True)
 class Remembered:
     """One entry of the task state store.
 
-    :param digest: of the request that it was created for, or was about to be.
+    :param digest: of the request.
+    :param max_tries: ``ti.max_tries`` of the try: a clear by the user changes it, a retry does not.
     :param at: POSIX time of the entry.
-    :param task_id: the TaskId; empty from just before the create is sent until its answer is known.
+    :param stage: how far the task has got.
+    :param task_id: the TaskId, once it is known.
     :param session_id: the SessionId that the create was sent with, where it has one: a repeat must have the same.
+    :param account: whose task it is, and where.
+    :param response: what an action without a TaskId of ours answered.
     """
 
     digest: str
+    max_tries: int
     at: float
+    stage: Stage
     task_id: str = ""
     session_id: str = ""
+    account: str = ""
+    response: dict[str, Any] | None = None
 
     def in_doubt(self, action: str, params: dict[str, Any]) -> AmbiguousCreateError:
-        """What to raise for an entry without a TaskId."""
-        cause = "the worker of an earlier try was lost before the answer came"
-        return AmbiguousCreateError(action, params, self.at, cause)
+        """What to raise for a create whose answer is not known."""
+        return AmbiguousCreateError(action, params, self.at, "the answer did not reach the earlier try of this task")
 
 
 class Memory:
     """The task state store of Airflow 3.3 and later, as far as this package uses it.
 
-    It is kept by Airflow over retries, over a SIGKILL of the worker, and over a clear by the user. An entry is
-    written before the create is sent, too: a worker that is killed while the answer is on its way leaves it, and the
-    next try knows that a paid task may exist.
+    Airflow keeps it over retries, over a SIGKILL of the worker, and over a clear by the user. An entry is never just
+    deleted, for Airflow may fail the try after ``execute()`` has returned, and run it again.
 
     :param store: ``context["task_state_store"]``, or None where there is none or it is not wanted.
-    :param digest: of the request that this try is about.
+    :param request_digest: of the request that this try is about.
+    :param max_tries: ``ti.max_tries``.
+    :param account: whose task it is, and where.
     :param log: the task's log.
+    :param title: of the kind of task.
     """
 
-    def __init__(self, store: Any, digest: str, log: Any) -> None:
+    def __init__(
+        self, store: Any, request_digest: str, max_tries: int, account: str, log: Any, title: str = ""
+    ) -> None:
         self._store = store
-        self._digest = digest
+        self._title = title
+        self._digest = request_digest
+        self._max_tries = max_tries
+        self._account = account
         self._log = log
+        self._before: Remembered | None = None
+        self.task_id = ""
+        """The TaskId that this try has created, or goes on with."""
 
     @property
     def kept(self) -> bool:
@@ -67,43 +108,106 @@ class Memory:
 
     def recall(self) -> Remembered | None:
         """What an earlier try left for the same request. What cannot be read raises, and nothing is created."""
+        entry = self._read()
+        if entry is None or entry.digest == self._digest:
+            self._before = entry
+            return entry
+        if entry.stage in (Stage.SENDING, Stage.CREATED):
+            self._log.warning(
+                "%s belongs to another request of an earlier try (the arguments have changed since): not waited for.",
+                f"Task {entry.task_id}" if entry.task_id else "A task that may exist",
+            )
+        return None
+
+    def cleared_since(self, entry: Remembered) -> bool:
+        """Whether a user has cleared the Airflow task since an entry was written; else this is a retry."""
+        return entry.max_tries != self._max_tries
+
+    def elsewhere(self, entry: Remembered) -> str:
+        """Where an entry's task was created, if that is not where the connection leads now; else empty."""
+        return entry.account if entry.account and entry.account != self._account else ""
+
+    def sending(self, session_id: str = "") -> None:
+        """A create is about to leave. What cannot be written raises, and nothing is sent."""
+        self._write(self._new(Stage.SENDING, session_id=session_id))
+
+    def refused(self) -> None:
+        """It did not run: all is as it was before."""
+        try:
+            if self._before is not None:
+                self._write(self._before)
+            elif self._store is not None:
+                self._store.delete(KEY)
+        except Exception:
+            self._log.exception("The task state store could not be changed: a retry takes the create to be in doubt.")
+
+    def created(self, task: CreatedTask) -> None:
+        """A task exists. It does so whether or not this can be written."""
+        self.task_id = task.task_id
+        self._log.info("Submitted %s task %s (RequestId %s)", self._title, task.task_id, task.request_id)
+        self._write_surely(self._new(Stage.CREATED, task_id=task.task_id))
+
+    def answered(self, response: dict[str, Any]) -> None:
+        """An action without a TaskId of ours has run."""
+        self._write_surely(self._new(Stage.DONE, response=response))
+
+    def adopted(self, entry: Remembered) -> None:
+        """This try goes on with an entry's task."""
+        self.task_id = entry.task_id
+        if self.cleared_since(entry):
+            self._write_surely(replace(entry, max_tries=self._max_tries, stage=Stage.CREATED))
+
+    def unfound(self, entry: Remembered) -> None:
+        """The user is being told that an entry's task is not known under what the connection has now."""
+        self._write_surely(replace(entry, max_tries=self._max_tries, stage=Stage.UNFOUND))
+
+    def reached(self, stage: Stage) -> None:
+        """The remembered task has got so far."""
+        try:
+            entry = self._read()
+        except Exception:
+            self._log.exception("The task state store could not be read: a clear may find the old task.")
+            return
+        if entry is not None:
+            self._write_surely(replace(entry, stage=stage))
+
+    def _new(self, stage: Stage, **fields: Any) -> Remembered:
+        return Remembered(self._digest, self._max_tries, time.time(), stage, account=self._account, **fields)
+
+    def _read(self) -> Remembered | None:
         stored = self._store.get(KEY) if self._store is not None else None
         if not isinstance(stored, dict):
             return None
-        entry = Remembered(
+        task_id = str(stored.get("task_id") or "")
+        response = stored.get("response")
+        stage = stored.get("stage")
+        if stage not in list(Stage):  # another version of this package wrote it
+            stage = Stage.CREATED if task_id else Stage.SENDING
+        return Remembered(
             digest=str(stored.get("digest") or ""),
+            max_tries=int(stored.get("max_tries", self._max_tries)),
+            stage=Stage(stage),
             at=float(stored.get("at") or 0.0),
-            task_id=str(stored.get("task_id") or ""),
+            task_id=task_id,
             session_id=str(stored.get("session_id") or ""),
+            account=str(stored.get("account") or ""),
+            response=response if isinstance(response, dict) else None,
         )
-        if entry.digest == self._digest:
-            return entry
-        self._log.warning(
-            "%s belongs to another request of an earlier try (the arguments have changed since): not waited for.",
-            f"Task {entry.task_id}" if entry.task_id else "A task that may exist",
-        )
-        return None
-
-    def about_to_create(self, session_id: str = "") -> None:
-        """Remember that a create is being sent. What cannot be written raises, and nothing is sent."""
-        self._write(Remembered(self._digest, time.time(), session_id=session_id))
-
-    def created(self, task_id: str) -> None:
-        """Remember a task that exists. It exists whether or not this can be written."""
-        try:
-            self._write(Remembered(self._digest, time.time(), task_id))
-        except Exception:
-            self._log.exception("Task %s could not be remembered; it is waited for all the same.", task_id)
-
-    def forget(self) -> None:
-        """Leave nothing for a later try, so that it creates anew."""
-        if self._store is None:
-            return
-        try:
-            self._store.delete(KEY)
-        except Exception:
-            self._log.exception("The task state store could not be cleared; a later clear may find the old task.")
 
     def _write(self, entry: Remembered) -> None:
         if self._store is not None:
             self._store.set(KEY, asdict(entry), retention=RETENTION)
+
+    def _write_surely(self, entry: Remembered) -> None:
+        import tenacity
+
+        bearing = patience()
+        writing = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(_WRITES),
+            wait=tenacity.wait_exponential(multiplier=bearing.backoff, max=bearing.backoff_limit),
+            reraise=True,
+        )
+        try:
+            writing(self._write, entry)
+        except Exception:
+            self._log.exception("Task %s could not be remembered; this try goes on all the same.", entry.task_id)

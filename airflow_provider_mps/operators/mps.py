@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_mps.api.cos import CosObject
-from airflow_provider_mps.api.errors import InvalidArgumentError, MpsError
+from airflow_provider_mps.api.errors import InvalidArgumentError
 from airflow_provider_mps.api.requests import (
     AUDIO_REQUEST,
     EDIT_MEDIA_REQUEST,
@@ -269,15 +269,19 @@ class MpsApiOperator(BaseOperator):
             hook = MpsHook(self.mps_conn_id)
             if is_read(self.action):
                 return hook.call(self.action, params)
-            memory = Memory(context.get("task_state_store"), digest(self.action, params), self.log)
-            if remembered := memory.recall():
-                memory.forget()
-                raise remembered.in_doubt(self.action, params)
-            memory.about_to_create()
-            try:
-                response = hook.call(self.action, params)
-            except MpsError:  # not what a signal raises, such as execution_timeout: it may have been sent by then
-                memory.forget()
-                raise
-            memory.forget()
+            memory = Memory(
+                context.get("task_state_store"),
+                digest(self.action, params),
+                context["ti"].max_tries,
+                hook.settings.account,
+                self.log,
+            )
+            entry = memory.recall()
+            if entry and not memory.cleared_since(entry):
+                if entry.response is None:
+                    raise entry.in_doubt(self.action, params)
+                self.log.info("%s ran in an earlier try: its answer is returned, and nothing is sent.", self.action)
+                return entry.response
+            response = hook.call_once(self.action, params, memory)
+            memory.answered(response)
             return response

@@ -23,6 +23,7 @@ from airflow_provider_mps.api.errors import (
     TaskFailedError,
     WaitTimeoutError,
 )
+from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
@@ -71,6 +72,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         self.max_poll_failures = max_poll_failures
         self._began = 0.0
         self._word = ""
+        self._done_at = 0.0
         self._tolerance: Tolerance | None = None
 
     def execute(self, context: Context) -> Any:
@@ -107,7 +109,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
             if status.word != self._word:
                 self._word = status.word
                 self.log_change(status, time.time() - self._began)
-            if not status.state.ended:
+            if not status.state.ended or self._may_get_files(status):
                 return PokeReturnValue(False)
             return PokeReturnValue(True, self._finish(context, status))
 
@@ -138,6 +140,13 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
             raise InvalidArgumentError(
                 "mps_task_id", f"must be a TaskId, not {self.mps_task_id!r}: did the task before return one?"
             )
+
+    def _may_get_files(self, status: TaskStatus) -> bool:
+        if not self.family.lacks_files(status):
+            return False
+        # A rescheduled poke knows nothing of those before it but when the first one was.
+        self._done_at = self._done_at or (self._began if self.reschedule else time.time())
+        return time.time() - self._done_at < patience().result_grace
 
     def _errors(self) -> AbstractContextManager[None]:
         # What a retry may mend stays no AirflowException: soft_fail would skip those after a deferral, and those alone.

@@ -201,6 +201,11 @@ class TaskInstance:
         self.stored[key] = json.dumps(value)
         self.worker.reach()
 
+    @property
+    def remembered(self) -> dict[str, Any]:
+        """The package's entry in the store; empty where there is none."""
+        return dict(json.loads(self.stored.get("mps_task", "{}")))
+
     def delete(self, key: str) -> None:
         self.worker.reach()
         self.stored.pop(key, None)

@@ -71,17 +71,19 @@ def of_describe(case: Case) -> Ending:
     tasks, way = int(case.waiting.way.creates), case.waiting.way
     no_file = case.kind is FaultKind.DONE_WITHOUT_URL
     harmless = case.kind in HARMLESS or (no_file and case.waiting.may_have_no_file)
-    ends_at_once = case.code == FINAL or (no_file and not harmless)
+    ends_at_once = case.code == FINAL
     error = NoResultError if no_file else CallError
     if not case.forever:
         if ends_at_once and not way.deferrable:
             return Ending(State.FAILED, tasks, error, tries=1)
         # What the triggerer was told, the worker asks again, and by then all is well.
-        return Ending(State.SUCCESS, tasks, tries=None if ends_at_once or no_file else 1)
+        return Ending(State.SUCCESS, tasks, tries=None if ends_at_once else 1)
     if harmless:
-        return Ending(State.SUCCESS, tasks, tries=None if no_file else 1)
+        return Ending(State.SUCCESS, tasks, tries=1)
     if ends_at_once:
         return Ending(State.FAILED, tasks, error, tries=1)
+    if no_file:
+        return Ending(State.FAILED, tasks, error, TRIES)
     if case.kind is FaultKind.UNKNOWN_STATUS or way is Way.SENSOR_RESCHEDULE:
         if way.creates:
             return Ending(State.FAILED, tasks, WaitTimeoutError, TRIES)

@@ -79,6 +79,7 @@ def test_a_final_error(emulator: MpsEmulator) -> None:
     assert emulator.count(DESCRIBE) == 1
 
 
+@pytest.mark.usefixtures("mps_short_waits")
 def test_a_task_without_a_file(emulator: MpsEmulator) -> None:
     emulator.fault("done_without_url", DESCRIBE, times=None)
     event = first_event(trigger(emulator.add_task()))
