@@ -56,8 +56,14 @@ class Sending:
     def __init__(self, leaves: Callable[[], None] | None = None, refused: Callable[[], None] | None = None) -> None:
         self.sent = False
         self.at = 0.0
+        self._earlier_in_doubt = False
         self._leaves = leaves
         self._refused = refused
+
+    def begin(self) -> None:
+        """Another attempt begins. A refusal of this one says nothing of an earlier one that is in doubt."""
+        self._earlier_in_doubt = self._earlier_in_doubt or self.sent
+        self.sent = False
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
         """httpcore's "trace" extension: it is called at each step of a request."""
@@ -72,7 +78,7 @@ class Sending:
         """Take note of an answer, or of a failure, that proves it."""
         if self.sent:
             self.sent = False
-            if self._refused:
+            if self._refused and not self._earlier_in_doubt:
                 self._refused()
 
 
@@ -220,7 +226,7 @@ class MpsClient:
         :raises CallError: it failed; ``failure`` says what that means.
         """
         if sending:
-            sending.sent = False
+            sending.begin()
         deadline = asyncio.get_running_loop().time() + self.settings.timeout
         try:
             with withheld():

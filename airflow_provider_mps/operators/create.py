@@ -209,7 +209,7 @@ class CreateTaskOperator(WaitsForTask):
         entry = memory.recall()
         cleared = entry is not None and memory.cleared_since(entry)
         if self.request.repeatable:
-            params.setdefault("SessionId", self._session_id(ti, params, None if cleared else entry))
+            params.setdefault("SessionId", self._session_id(ti, params, entry, cleared))
         if entry is None or entry.stage is Stage.FAILED or (cleared and entry.stage is Stage.DONE):
             return None
         if entry.task_id:
@@ -264,10 +264,10 @@ class CreateTaskOperator(WaitsForTask):
         self.log.warning("MPS no longer knows task %s of an earlier try: creating a new one.", entry.task_id)
         return None
 
-    def _session_id(self, ti: Any, params: dict[str, Any], entry: Remembered | None) -> str:
+    def _session_id(self, ti: Any, params: dict[str, Any], entry: Remembered | None, cleared: bool) -> str:
         """A SessionId that all tries of a task instance share, and that a clear changes: a clear raises max_tries.
 
-        :param entry: what this try's predecessor has left, if it is one.
+        One that was sent without an answer is kept over a clear, too: MPS itself knows whether it ran.
         """
         from airflow_provider_mps.api.sessions import session_id
 
@@ -275,7 +275,8 @@ class CreateTaskOperator(WaitsForTask):
             return entry.session_id
         request_digest = digest(self.request.action, params)
         of_this_task = session_id(request_digest, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries)
-        return session_id(of_this_task, entry.task_id) if entry and entry.stage is Stage.FAILED else of_this_task
+        failed = entry is not None and entry.stage is Stage.FAILED and not cleared
+        return session_id(of_this_task, entry.task_id) if entry and failed else of_this_task
 
     def _submit(self, hook: MpsHook, memory: Memory, params: dict[str, Any]) -> None:
         own_session = getattr(self, "session_id", None)

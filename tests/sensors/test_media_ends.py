@@ -74,12 +74,14 @@ def wait(emulator: MpsEmulator, connect: Callable[..., None]) -> Callable[..., A
         (edited(Output={"OutputStorage": STORAGE, "Path": ""}), NoResultError, ("the-task", "FINISH")),
     ],
 )
+@pytest.mark.usefixtures("mps_short_waits")
 def test_what_is_finished_and_has_not_succeeded_fails_the_wait(
     wait: Callable[..., Any], answer: dict[str, Any], error: type[MpsError], told: tuple[str, ...], deferrable: bool
 ) -> None:
     with pytest.raises(error) as raised:
         wait(answer, deferrable=deferrable)
-    assert isinstance(raised.value, AirflowFailException), "asked again it would be the same"
+    # Files may come later; what has failed would be the same, asked again.
+    assert isinstance(raised.value, AirflowFailException) is (error is not NoResultError)
     for text in told:
         assert text in str(raised.value)
     assert "secret" not in str(raised.value)
