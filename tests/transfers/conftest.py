@@ -1,3 +1,3 @@
 """Fixtures of these tests."""
 
-from tests.support import connect, emulator, logged  # noqa: F401
+from tests.support import authority, ca_bundle, connect, emulator, logged, tls  # noqa: F401
