@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["DownloadError", "ExpiredUrlError", "MpsToObjectStorageOperator"]
 
 _DEPTH_LIMIT = 10
-_DESTINATION = re.compile(r"((?P<scheme>[a-zA-Z][\w+.-]*)://([^/@]*@)?)?(?P<path>.*)")
+_DESTINATION = re.compile(r"((?P<scheme>[a-zA-Z][\w+.-]*)://((?P<conn_id>[^/@]*)@)?)?(?P<path>.*)", re.DOTALL)
 _RENDERED = "pass op.output[...] as it is, or set render_template_as_native_obj=True on the DAG"
 
 
@@ -138,17 +138,20 @@ class MpsToObjectStorageOperator(BaseOperator):
         if not isinstance(given, (str, ObjectStoragePath)):
             raise InvalidArgumentError("destination", f"must be text or an ObjectStoragePath, not {_shown(given)}")
         text = str(given)
-        if not text.strip() or any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-            raise InvalidArgumentError("destination", "is empty, or has characters that no path has")
         parts = _DESTINATION.fullmatch(text)
-        scheme, path = (parts["scheme"] or "file", parts["path"]) if parts else ("file", text)
+        if not parts or not text.strip() or _has_control_characters(text):
+            raise InvalidArgumentError("destination", "is empty, or has characters that no path has")
+        scheme, path = parts["scheme"] or "file", parts["path"]
         if scheme.lower() in ("file", "local"):
             if not path.startswith("/"):
                 raise InvalidArgumentError("destination", f"{_shown(text)} is relative: give the path from / on")
         elif not path.strip("/"):
             raise InvalidArgumentError("destination", f"{_shown(text)} names no bucket or folder")
         try:
-            folder = ObjectStoragePath(text, conn_id=conn_id or None) if conn_id or isinstance(given, str) else given
+            if isinstance(given, str) or conn_id:  # Airflow before 3.2 forgets the id in a URI where None is passed
+                folder = ObjectStoragePath(text, conn_id=conn_id or parts["conn_id"] or None)
+            else:
+                folder = given
             folder.fs  # noqa: B018 - it is here that the storage's connection and library are looked up
         except AirflowNotFoundException as error:
             raise InvalidArgumentError("storage_conn_id" if conn_id else "destination", str(error)) from None
@@ -316,7 +319,7 @@ def _from_url(url: str, told: Mapping[str, Any]) -> _Source:
 
 
 def _checked(source: _Source) -> _Source:
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in source.url):
+    if _has_control_characters(source.url):
         raise InvalidArgumentError("urls", f"holds {_shown(source.url)}, with characters that no URL has")
     if source.cos and source.cos.region:
         source.cos.check("urls")
@@ -354,6 +357,11 @@ def _holds(target: ObjectStoragePath, file: Downloaded) -> bool:
 def _uri(path: ObjectStoragePath) -> str:
     """The URI under which the next task finds a file: Airflow before 3.2 leaves ``file://`` out."""
     return str(path) if "://" in str(path) else f"file://{path}"
+
+
+def _has_control_characters(text: str) -> bool:
+    """Whether a text has control characters or lone surrogates."""
+    return any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def _shown(value: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import tenacity
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, ObjectStoragePath
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook, ObjectStoragePath
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -304,6 +304,22 @@ def test_an_argument_that_cannot_be_used_is_named(tmp_path: Path, argument: str,
         keep(f"{server.url}/a.wav", str(tmp_path), **{argument: value})
     assert isinstance(wrong.value, InvalidArgumentError)
     assert server.requests == []
+
+
+@pytest.mark.parametrize("argument", ["storage_conn_id", "destination"])
+def test_a_storage_connection_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argument: str
+) -> None:
+    def get_fs(scheme: str, conn_id: str, options: Any = None) -> Any:
+        """As those of the storages' providers do, none of which is installed here."""
+        raise AssertionError(BaseHook.get_connection(conn_id))
+
+    monkeypatch.setattr("airflow.sdk.io.get_fs", get_fs)
+    arguments = {"storage_conn_id": "not_there"} if argument == "storage_conn_id" else {}
+    destination = f"file://{'' if arguments else 'not_there_either@'}{tmp_path}"
+    with pytest.raises(AirflowFailException, match=f"^{argument}: .*`not_there") as wrong:
+        keep("https://files.example/a.wav", destination, **arguments)
+    assert isinstance(wrong.value, InvalidArgumentError)
 
 
 def test_limits_are_those_of_the_arguments(tmp_path: Path) -> None:
