@@ -183,7 +183,7 @@ class MpsToObjectStorageOperator(BaseOperator):
             return source
         if settings is None:
             if source.url.startswith("https:"):  # the bucket may be public
-                return _Source(source.url, None, source.told)
+                return _Source(source.url, None, source.extra)
             raise InvalidConnectionError(f"Connection {self.mps_conn_id}: is not defined; cos:// needs its keys")
         if source.cos.region:
             return source
@@ -192,7 +192,7 @@ class MpsToObjectStorageOperator(BaseOperator):
             raise InvalidArgumentError("cos_region", "is needed for cos://, as the connection has no region")
         cos = CosObject(source.cos.bucket, source.cos.key, region if isinstance(region, str) else "")
         cos.check("urls")
-        return _Source(source.url, cos, source.told)
+        return _Source(source.url, cos, source.extra)
 
     def _targets(self, folder: ObjectStoragePath, names: Sequence[str]) -> list[ObjectStoragePath]:
         try:
@@ -238,7 +238,7 @@ class MpsToObjectStorageOperator(BaseOperator):
                 part.unlink()
             raise
         self.log.info("Kept %s: %s bytes in %.1f s", target, f"{file.length:,}", time.monotonic() - began)
-        return {"uri": _uri(target), "length": file.length, **source.told}
+        return {"uri": _uri(target), "length": file.length, **source.extra}
 
     def _address(self, source: _Source, settings: ClientSettings | None) -> str:
         """Where a file can be downloaded: itself, or for one in COS a URL that is good for an hour."""
@@ -253,12 +253,12 @@ class _Source:
 
     :param url: its URL, or its ``cos://`` URI.
     :param cos: the object in COS that must be signed for before it can be read.
-    :param told: what the API told of it.
+    :param extra: what else the API says of it, for the assets' events.
     """
 
     url: str
     cos: CosObject | None
-    told: Mapping[str, Any]
+    extra: Mapping[str, Any]
 
 
 def _sources(value: Any, depth: int = 0) -> list[_Source]:
@@ -288,21 +288,21 @@ def _sources(value: Any, depth: int = 0) -> list[_Source]:
 def _from_object(value: Mapping[str, Any]) -> _Source:
     duration = value.get("Duration")
     known = isinstance(duration, (int, float)) and not isinstance(duration, bool) and math.isfinite(duration)
-    told = {"duration": duration} if known else {}
+    extra = {"duration": duration} if known else {}
     if isinstance(value.get("Url"), str):
-        return _from_url(value["Url"], told)
+        return _from_url(value["Url"], extra)
     bucket, key, region = (value.get(name) for name in ("Bucket", "Object", "Region"))
     if not (isinstance(bucket, str) and isinstance(key, str) and isinstance(region, (str, type(None)))):
         raise InvalidArgumentError("urls", "holds a dict with neither a Url nor Bucket, Region and Object as text")
     cos = CosObject(bucket, key.lstrip("/"), region or "")
-    return _checked(_Source(cos.uri, cos, told))
+    return _checked(_Source(cos.uri, cos, extra))
 
 
-def _from_url(url: str, told: Mapping[str, Any]) -> _Source:
+def _from_url(url: str, extra: Mapping[str, Any]) -> _Source:
     import httpx
 
     if url.startswith("cos://"):
-        return _checked(_Source(url, CosObject.from_uri("urls", url, ""), told))
+        return _checked(_Source(url, CosObject.from_uri("urls", url, ""), extra))
     try:
         parts = httpx.URL(url)  # it is httpx that will be asked for it
         urlsplit(url).port  # noqa: B018 - refuses what httpx lets pass; name and bucket are read by it
@@ -311,11 +311,11 @@ def _from_url(url: str, told: Mapping[str, Any]) -> _Source:
         usable = False
     if not usable or not parts.host:
         raise InvalidArgumentError(
-            "urls", f"holds {_shown(url)}, which is no https or cos URL (nor http to this machine)"
+            "urls", f"holds {_shown(url)}, which is not an https or cos URL (nor http to this machine)"
         )
     # A result in the user's own bucket comes without a signature, and a private bucket answers 403 to that.
     bare = parts.scheme == "https" and parts.port is None and not parts.query
-    return _checked(_Source(url, CosObject.from_url(url) if bare else None, told))
+    return _checked(_Source(url, CosObject.from_url(url) if bare else None, extra))
 
 
 def _checked(source: _Source) -> _Source:
