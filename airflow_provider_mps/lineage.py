@@ -25,7 +25,12 @@ def operator_lineage(inputs: Iterable[str], outputs: Iterable[str]) -> Any:
 
     def datasets(uris: Iterable[str]) -> list[Any]:
         parts = [urlsplit(uri) for uri in uris]
-        return [Dataset(namespace=f"{part.scheme}://{part.netloc}", name=part.path.lstrip("/")) for part in parts]
+        # What stands before an @ is a connection's id or a password: no part of a dataset's name.
+        hosts = [part.netloc.rpartition("@")[2] for part in parts]
+        return [
+            Dataset(namespace=f"{part.scheme}://{host}", name=part.path.lstrip("/"))
+            for part, host in zip(parts, hosts, strict=True)
+        ]
 
     return OperatorLineage(inputs=datasets(inputs), outputs=datasets(outputs))
 

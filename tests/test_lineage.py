@@ -111,6 +111,9 @@ class TestWithOpenLineage:
         plain = url.partition("?")[0]
         assert lineage(transfer) == ([plain], [f"{tmp_path.as_uri()}/{plain.rpartition('/')[2]}"])
 
+        transfer.destination = f"file://my_files@{tmp_path}"
+        assert lineage(transfer)[1] == [f"{tmp_path.as_uri()}/{plain.rpartition('/')[2]}"], "a connection is no host"
+
 
 def test_references_are_found_at_any_depth_and_nothing_else_is_one() -> None:
     assert references(["a text", None, 3, {"x": ({"y": "cos://b/k"}, "http://h/p")}]) == ["cos://b/k", "http://h/p"]

@@ -299,21 +299,27 @@ class MpsClient:
 
 def _make_http(settings: ClientSettings) -> httpx.AsyncHTTPTransport:
     anyio.run(anyio.sleep, 0)  # anyio, which httpx works with, imports its asyncio half when it is first used
-    verify: ssl.SSLContext | bool = False
-    if settings.scheme == "https":
-        try:
-            verify = _tls_context(settings.verify)
-        except OSError as error:
-            raise InvalidConnectionError(f"verify: no CA bundle at {settings.verify!r}: {error}") from None
+    return make_transport(settings.proxy, settings.verify if settings.scheme == "https" else False)
+
+
+def make_transport(proxy: str, verify: bool | str) -> httpx.AsyncHTTPTransport:
+    """The connections to a host, by a connection's settings alone: the environment's are not asked.
+
+    :raises InvalidConnectionError: the proxy or the CA bundle cannot be used.
+    """
+    try:
+        context = _tls_context(verify)
+    except OSError as error:
+        raise InvalidConnectionError(f"verify: no CA bundle at {verify!r}: {error}") from None
     try:
         return httpx.AsyncHTTPTransport(
-            verify=verify,
-            proxy=settings.proxy or None,
+            verify=context,
+            proxy=proxy or None,
             trust_env=False,
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
         )
     except (ValueError, ImportError, httpx.InvalidURL):
-        raise InvalidConnectionError("proxy: is no URL of an http or https proxy") from None
+        raise InvalidConnectionError("proxy: must be the URL of an http or https proxy (not of a socks one)") from None
 
 
 @lru_cache(maxsize=8)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from airflow_provider_mps.api.errors import InvalidArgumentError
+from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.api.settings import Site, is_loopback
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 # BucketName-APPID.cos.REGION.myqcloud.com (COS reference, "Regions and access endpoints")
 _HOST = re.compile(r"(?P<bucket>[a-z0-9-]+)\.cos\.(?P<region>[a-z0-9-]+)\.(?:myqcloud\.com|tencentcos\.(?:com|cn))")
+_HOST_PART = re.compile(r"[a-z0-9-]{1,63}")
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,27 @@ class CosObject:
         query = {"bucket": self.bucket, "region": self.region, "path": f"/{folder}"}
         return f"{site.console}/cos/bucket?{urlencode({k: v for k, v in query.items() if v}, quote_via=quote)}"
 
+    def check(self, argument: str) -> None:
+        """Make sure that bucket and region can be parts of a host's name.
+
+        :param argument: what the object was given by.
+        :raises InvalidArgumentError: they cannot.
+        """
+        if not _HOST_PART.fullmatch(self.bucket):
+            raise InvalidArgumentError(argument, "names a bucket that is not written in a-z, 0-9 and hyphens")
+        if not _HOST_PART.fullmatch(self.region):
+            raise InvalidArgumentError("cos_region", "must be the bucket's region, such as ap-singapore")
+
     @classmethod
     def from_uri(cls, argument: str, value: str, region: str) -> CosObject:
         """The object that a ``cos://bucket/key`` names.
 
         :raises InvalidArgumentError: it names none.
         """
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            parts = urlsplit("")
         if parts.scheme != "cos" or not parts.netloc or not parts.path.strip("/"):
             raise InvalidArgumentError(argument, f"{value.split('?')[0]!r} is no cos://bucket/key")
         return cls(parts.netloc, value.partition(f"{parts.netloc}/")[2], region)
@@ -77,23 +93,28 @@ def signed_url(file: CosObject, keys: Keys, endpoint: str) -> str:
     The signature is botocore's (the extra ``cos``). There is no well-kept fsspec filesystem for COS: cosfs has neither
     a description nor a repository on PyPI; and a plain URL lets the transfer resume a download that was cut off.
 
-    :raises InvalidArgumentError: botocore is not installed.
+    :raises InvalidArgumentError: botocore is not installed, or cannot make the URL.
     """
     try:
         from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
         from botocore.session import Session
     except ImportError:
         raise InvalidArgumentError("urls", "cos:// needs botocore: pip install 'airflow-provider-mps[cos]'") from None
+    file.check("urls")
     # A bucket is a name before a public endpoint's, and part of the path of one on this machine.
     addressing = "path" if is_loopback(urlsplit(endpoint).hostname) else "virtual"
-    client = Session().create_client(
-        "s3",
-        region_name=file.region,
-        endpoint_url=endpoint or f"https://cos.{file.region}.myqcloud.com",
-        aws_access_key_id=keys.secret_id,
-        aws_secret_access_key=keys.secret_key,
-        aws_session_token=keys.token,
-        config=Config(signature_version="s3v4", s3={"addressing_style": addressing}),
-    )
-    params = {"Bucket": file.bucket, "Key": file.key}
-    return str(client.generate_presigned_url("get_object", Params=params, ExpiresIn=3600))
+    try:
+        client = Session().create_client(
+            "s3",
+            region_name=file.region,
+            endpoint_url=endpoint or f"https://cos.{file.region}.myqcloud.com",
+            aws_access_key_id=keys.secret_id,
+            aws_secret_access_key=keys.secret_key,
+            aws_session_token=keys.token,
+            config=Config(signature_version="s3v4", s3={"addressing_style": addressing}),
+        )
+        params = {"Bucket": file.bucket, "Key": file.key}
+        return str(client.generate_presigned_url("get_object", Params=params, ExpiresIn=3600))
+    except (BotoCoreError, ValueError) as error:  # botocore reads AWS's own files and variables, too
+        raise InvalidArgumentError("urls", f"cannot be signed: {without_queries(error)}") from None

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import IO, Any, Protocol
+import asyncio
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import httpx
 import tenacity
 
+from airflow_provider_mps.api.client import make_transport
 from airflow_provider_mps.api.errors import DownloadError, ExpiredUrlError
-from airflow_provider_mps.api.redaction import withheld
+from airflow_provider_mps.api.loop import PrivateLoop
+from airflow_provider_mps.api.patience import patience
+from airflow_provider_mps.api.redaction import withheld, without_queries
+from airflow_provider_mps.api.settings import is_loopback
 
 TRIES = 5
-BACKOFF = tenacity.wait_exponential(multiplier=0.5, max=8)
+"""In a row and without a new byte; how long a download may go on that does advance is for ``download_timeout``."""
+
+_WEB_PAGES = ("text/html", "application/xhtml+xml")
+_LENGTH = re.compile(r"[0-9]{1,20}")
+_STRONG_ETAG = re.compile(r'"[^"]{1,200}"')
 
 
 class Part(Protocol):
@@ -21,98 +33,205 @@ class Part(Protocol):
         """The file as ``wb`` opens it."""
 
 
+@dataclass(frozen=True)
+class Downloaded:
+    """What came: its length in bytes, and the SHA-256 of its content in hexadecimal."""
+
+    length: int
+    sha256: str
+
+
 class Download:
     """One file, in as many pieces as the network makes of it.
 
+    A download that is cut off goes on where it ended only where the server proves that the rest is of the same file:
+    by a strong ETag and the same length. Otherwise it begins anew.
+
     :param url: where it is.
-    :param name: what it is called in errors; its URL may be signed and is in none.
-    :param timeout: seconds without a byte after which a download counts as cut off.
+    :param name: what it is called in errors. Its URL may be signed: no error holds it.
+    :param timeout: seconds without a byte after which it counts as cut off.
+    :param download_timeout: seconds for the file as a whole, repeats included.
+    :param max_bytes: a larger file is refused.
+    :param proxy: the URL of an http(s) proxy; not used for a file on this machine. The environment's is never used.
+    :param verify: whether TLS certificates are checked, or the path of a CA bundle to check them by.
     """
 
-    def __init__(self, url: str, name: str, timeout: float) -> None:
-        self._url = url
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        timeout: float,
+        download_timeout: float,
+        max_bytes: int,
+        proxy: str = "",
+        verify: bool | str = True,
+    ) -> None:
+        self._url = httpx.URL(url)
         self._name = name
         self._timeout = timeout
+        self._download_timeout = download_timeout
+        self._max_bytes = max_bytes
+        self._proxy = "" if is_loopback(self._url.host) else proxy
+        self._verify = verify
+        self._file: Any = None
+        self._digest = hashlib.sha256()
         self._received = 0
+        self._furthest = 0
+        self._in_vain = 0
+        self._total: int | None = None
         self._etag = ""
 
-    def to(self, part: Part) -> int:
-        """Write the whole file to ``part``; its length in bytes.
+    def to(self, part: Part) -> Downloaded:
+        """Write the whole file to ``part``. Not for use in a running event loop.
 
         :raises ExpiredUrlError: the URL is no longer good.
-        :raises DownloadError: it could not be had whole.
+        :raises DownloadError: it could not be had whole in time, is too large, or is a web page.
+        :raises InvalidConnectionError: the proxy or the CA bundle cannot be used.
         """
-        file: IO[bytes] | None = None
+        transport = make_transport(self._proxy, self._verify)
         try:
-            with withheld(), httpx.Client(timeout=self._timeout, follow_redirects=False) as http:
-                for attempt in tenacity.Retrying(
-                    retry=tenacity.retry_if_exception_type((httpx.HTTPError, httpx.StreamError, _CutOffError)),
-                    stop=tenacity.stop_after_attempt(TRIES),
-                    wait=BACKOFF,
+            # On an event loop, as only there the limit holds while a name is looked up or a header drips in.
+            with withheld(), PrivateLoop() as loop:
+                loop.run(self._within_limits(transport, part))
+        finally:
+            self._close()
+        return Downloaded(self._received, self._digest.hexdigest())
+
+    async def _within_limits(self, transport: httpx.AsyncHTTPTransport, part: Part) -> None:
+        http = httpx.AsyncClient(transport=transport, timeout=self._timeout, trust_env=False, follow_redirects=False)
+        limit = asyncio.timeout(self._download_timeout)
+        bearing = patience()
+        try:
+            async with limit, http:
+                async for attempt in tenacity.AsyncRetrying(
+                    retry=tenacity.retry_if_exception_type(_CutOffError),
+                    stop=lambda state: self._in_vain >= TRIES,
+                    wait=tenacity.wait_random_exponential(multiplier=bearing.backoff, max=bearing.backoff_limit),
                     reraise=True,
                 ):
                     with attempt:
-                        if file is None or not self._receive(http, file):
-                            if file is not None:  # the server begins anew: so does the file
-                                file.close()
-                            self._received = 0
-                            file = part.open("wb")
-                            self._receive(http, file)
-        except (httpx.HTTPError, httpx.StreamError, _CutOffError) as error:
+                        await self._attempt(http, part)
+        except TimeoutError:
+            if not limit.expired():
+                raise
             raise DownloadError(
-                f"{self._name}: cut off {TRIES} times ({type(error).__name__}), at last after "
-                f"{self._received:,} bytes. Nothing was kept; a retry downloads it again."
+                f"{self._name}: not whole within {self._download_timeout:g} s (download_timeout); {self._received:,} "
+                "bytes had come. Nothing was kept; a retry downloads it again."
             ) from None
+        except _CutOffError as error:
+            raise DownloadError(
+                f"{self._name}: cut off {self._in_vain} times in a row without a new byte (at last: {error}) after "
+                f"{self._furthest:,} bytes. Nothing was kept; a retry downloads it again."
+            ) from None
+
+    async def _attempt(self, http: httpx.AsyncClient, part: Part) -> None:
+        before = self._furthest
+        try:
+            await self._receive(http, part)
+        except (httpx.ConnectError, httpx.ProxyError) as error:
+            raise _CutOffError(f"{type(error).__name__}: {without_queries(error)}") from None
+        except (httpx.HTTPError, httpx.StreamError) as error:  # whose texts may quote what was sent
+            raise _CutOffError(type(error).__name__) from None
         finally:
-            if file is not None:
-                file.close()
-        return self._received
+            self._in_vain = 0 if self._furthest > before else self._in_vain + 1
 
-    def _receive(self, http: httpx.Client, file: IO[bytes]) -> bool:
-        """Receive what is missing. False where the server sends the file from its beginning instead."""
+    async def _receive(self, http: httpx.AsyncClient, part: Part) -> None:
+        """Receive what is missing, or the whole file anew."""
         headers = {"Accept-Encoding": "identity"}
-        if self._received:
-            headers["Range"] = f"bytes={self._received}-"
-            if self._etag:
-                headers["If-Range"] = self._etag
-        with http.stream("GET", self._url, headers=headers) as response:
-            self._check(response)
-            if self._received and response.status_code != 206:
-                return False
-            total = self._total(response)
-            etag = response.headers.get("etag", "")
-            self._etag = "" if etag.startswith("W/") else etag
-            for chunk in response.iter_raw():  # as it comes: what httpx gathers first is lost when the rest is cut off
-                file.write(chunk)
-                self._received += len(chunk)
-            if total is not None and self._received != total:
-                raise _CutOffError
-            return True
+        resuming = bool(self._received and self._etag and self._total is not None)
+        if resuming:
+            headers |= {"Range": f"bytes={self._received}-", "If-Range": self._etag}
+        async with http.stream("GET", self._url, headers=headers) as response:
+            self._check(response, resuming)
+            if response.status_code == 206:
+                self._go_on(response)
+            else:
+                self._begin(response, part)
+            async for chunk in response.aiter_raw():  # as it comes: what httpx gathers first is lost with the rest
+                self._take(chunk)
+        if self._received != (self._furthest if self._total is None else self._total):
+            raise _CutOffError("it ended before the file did")
 
-    def _check(self, response: httpx.Response) -> None:
+    def _check(self, response: httpx.Response, resuming: bool) -> None:
         status = response.status_code
         if status in (403, 404, 410):
             raise ExpiredUrlError(
                 f"{self._name}: HTTP {status}: the URL has expired, or never was good (MPS keeps results for about 12 "
                 "hours). Nothing was kept. Clear the task that created it to make, and pay for, a new file; where "
-                "MPS still knows the task, a sensor on its TaskId gives a fresh URL at no cost. Of a cos:// file it "
-                "means that it is not there, or that the connection's keys may not read it."
+                "MPS still knows the task, a sensor on its TaskId gives a fresh URL at no cost. Of a file in a bucket "
+                "it means that it is not there, or that the connection's keys may not read it."
             )
         if status >= 500 or status == 429:
-            raise _CutOffError
-        if status not in (200, 206) or response.headers.get("content-encoding", "identity") != "identity":
-            raise DownloadError(f"{self._name}: HTTP {status}, which is no file. Nothing was kept.")
+            raise _CutOffError(f"HTTP {status}")
+        if status == 416 and resuming:
+            self._distrust("HTTP 416")
+        if status not in ((200, 206) if resuming else (200,)):
+            raise DownloadError(f"{self._name}: HTTP {status}, which is not a file. Nothing was kept.")
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise DownloadError(f"{self._name}: came compressed, which was not asked for. Nothing was kept.")
+        if response.headers.get("content-type", "").partition(";")[0].strip().lower() in _WEB_PAGES:
+            raise DownloadError(
+                f"{self._name}: the server sent a web page (Content-Type text/html) with HTTP {status} instead of the "
+                "file. Nothing was kept. Look for a proxy or a login page in between."
+            )
 
-    def _total(self, response: httpx.Response) -> int | None:
-        """The whole file's length, if the server tells it."""
-        if response.status_code == 206:
-            # "bytes 100-199/200" (RFC 9110, section 14.4)
-            unit_range, _, total = response.headers.get("content-range", "").partition("/")
-            if not unit_range.startswith(f"bytes {self._received}-"):
-                raise DownloadError(f"{self._name}: the server sent another part than the missing one.")
-            return int(total) if total.isdecimal() else None
+    def _go_on(self, response: httpx.Response) -> None:
+        # "bytes 100-199/200", and the ETag that the whole file had (RFC 9110, sections 14.4 and 15.3.7).
+        span, _, total = response.headers.get("content-range", "").partition("/")
+        expected = (f"bytes {self._received}-", str(self._total), self._etag)
+        if not span.startswith(expected[0]) or (total, response.headers.get("etag")) != expected[1:]:
+            self._distrust("the server sent another part than the missing one")
+
+    def _begin(self, response: httpx.Response, part: Part) -> None:
         length = response.headers.get("content-length", "")
-        return int(length) if length.isdecimal() else None
+        total = int(length) if _LENGTH.fullmatch(length) else None
+        if total is None and "chunked" not in response.headers.get("transfer-encoding", "").lower():
+            raise DownloadError(
+                f"{self._name}: the server does not say how long the file is: nobody could tell half of it from the "
+                "whole. Nothing was kept."
+            )
+        if total is not None and total > self._max_bytes:
+            raise self._too_large(f"{total:,}")
+        if total is not None and self._total is not None and total < self._total:
+            raise DownloadError(
+                f"{self._name}: the server announced {self._total:,} bytes first, and {total:,} then. Nothing was "
+                "kept; a retry downloads it again."
+            )
+        self._total = self._total if total is None else total
+        etag = response.headers.get("etag", "")
+        self._etag = etag if _STRONG_ETAG.fullmatch(etag) else ""
+        self._close()
+        self._file = part.open("wb")
+        self._digest = hashlib.sha256()
+        self._received = 0
+
+    def _take(self, chunk: bytes) -> None:
+        received = self._received + len(chunk)
+        if received > self._max_bytes:
+            raise self._too_large("more")
+        if self._total is not None and received > self._total:
+            self._distrust("more came than the whole file")
+        self._file.write(chunk)
+        self._digest.update(chunk)
+        self._received = received
+        self._furthest = max(self._furthest, received)
+
+    def _distrust(self, why: str) -> None:
+        """Begin anew next time: what came may be of another file."""
+        self._etag = ""
+        raise _CutOffError(why)
+
+    def _too_large(self, size: str) -> DownloadError:
+        return DownloadError(
+            f"{self._name}: it has {size} bytes, and max_bytes allows {self._max_bytes:,}. Nothing was kept.",
+            retry_helps=False,
+        )
+
+    def _close(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
 
 
 class _CutOffError(Exception):

@@ -228,9 +228,11 @@ class WaitTimeoutError(MpsError, TimeoutError):
 
 
 class DownloadError(MpsError):
-    """Raise when a file could not be had whole; nothing was put in its place."""
+    """Raise when a file could not be had whole, or not kept; nothing was put in its place."""
 
-    retry_helps = True
+    def __init__(self, message: str, *, retry_helps: bool = True) -> None:
+        super().__init__(message)
+        self.retry_helps = retry_helps
 
 
 class ExpiredUrlError(MpsError):

@@ -95,7 +95,7 @@ def seconds(argument: str, value: float | timedelta) -> float:
     :raises InvalidArgumentError: it is neither, or not more than 0.
     """
     total = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(total, bool) or not isinstance(total, (int, float)) or not 0 < total < float("inf"):
+    if isinstance(total, bool) or not isinstance(total, (int, float)) or not 0 < total <= 1e9:
         raise InvalidArgumentError(argument, f"must be seconds or a timedelta, more than 0, not {value!r}")
     return float(total)
 
