@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KEY = "mps_task"
 RETENTION = timedelta(days=7)
 _WRITES = 5
-"""How often a TaskId is written at most: it is paid for, and stands nowhere else but in the log."""
+"""How often an entry is written at most: the TaskId in it is paid for, and stands nowhere else but in the log."""
 
 
 def digest(action: str, params: Mapping[str, Any]) -> str:
@@ -31,6 +31,12 @@ def digest(action: str, params: Mapping[str, Any]) -> str:
 
 class OtherAccountError(MpsError):
     """Raise when the task of an earlier try is not known under the connection's present keys, host or region."""
+
+
+class NotRememberedError(MpsError):
+    """Raise when the task state store cannot be written before a create is sent. Nothing was sent."""
+
+    retry_helps = True
 
 
 class Stage(StrEnum):
@@ -128,8 +134,17 @@ class Memory:
         return entry.account if entry.account and entry.account != self._account else ""
 
     def sending(self, session_id: str = "") -> None:
-        """A create is about to leave. What cannot be written raises, and nothing is sent."""
-        self._write(self._new(Stage.SENDING, session_id=session_id))
+        """A create is about to leave.
+
+        :raises NotRememberedError: this cannot be written, and nothing is to be sent.
+        """
+        try:
+            self._write_repeatedly(self._new(Stage.SENDING, session_id=session_id))
+        except Exception as error:
+            raise NotRememberedError(
+                f"Nothing was sent, and nothing is billed: the task state store of Airflow could not be written "
+                f"({type(error).__name__}), and without it a retry could pay twice. Try again when it can."
+            ) from error
 
     def refused(self) -> None:
         """It did not run: all is as it was before."""
@@ -198,7 +213,7 @@ class Memory:
         if self._store is not None:
             self._store.set(KEY, asdict(entry), retention=RETENTION)
 
-    def _write_surely(self, entry: Remembered) -> None:
+    def _write_repeatedly(self, entry: Remembered) -> None:
         import tenacity
 
         bearing = patience()
@@ -207,7 +222,10 @@ class Memory:
             wait=tenacity.wait_exponential(multiplier=bearing.backoff, max=bearing.backoff_limit),
             reraise=True,
         )
+        writing(self._write, entry)
+
+    def _write_surely(self, entry: Remembered) -> None:
         try:
-            writing(self._write, entry)
+            self._write_repeatedly(entry)
         except Exception:
             self._log.exception("Task %s could not be remembered; this try goes on all the same.", entry.task_id)

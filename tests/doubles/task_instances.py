@@ -4,7 +4,7 @@ import asyncio
 import datetime
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -90,8 +90,10 @@ class TaskInstance:
     :param retries: Airflow's retries after the first try.
     :ivar kills: at which step the worker of each try is killed; None, or no entry: it lives.
     :ivar triggerer_dies: whether the triggerer is lost once during each deferral, and started again.
+    :ivar fails_after_execute: how many tries fail when ``execute`` has returned, by what Airflow does then.
     :ivar has_store: whether Airflow has a task state store, as it does from 3.3 on.
     :ivar stored: what is in it: JSON, by key.
+    :ivar failing_writes: for each write to it, whether it fails; past its end all go well.
     """
 
     def __init__(self, make: Callable[[], Any], retries: int = 1) -> None:
@@ -101,8 +103,10 @@ class TaskInstance:
         self.max_tries = 0
         self.kills: list[int | None] = []
         self.triggerer_dies = False
+        self.fails_after_execute = 0
         self.has_store = True
         self.stored: dict[str, str] = {}
+        self.failing_writes: Iterator[bool] = iter(())
         self.worker = Worker()
         self._outcome = Outcome(State.FAILED, 0)
         self._first_reschedule: datetime.datetime | None = None
@@ -119,6 +123,8 @@ class TaskInstance:
             self.worker = Worker(next(kills, None))
             try:
                 outcome.value = self._one_try()
+                if outcome.tries <= self.fails_after_execute:
+                    raise RuntimeError("post_execute, an outlet or the XCom backend failed")
                 outcome.state = State.SUCCESS
                 return outcome
             except BaseException as error:
@@ -198,6 +204,8 @@ class TaskInstance:
 
     def set(self, key: str, value: Any, *, retention: datetime.timedelta | None = None) -> None:
         self.worker.reach()
+        if next(self.failing_writes, False):
+            raise ConnectionError("the store is down")
         self.stored[key] = json.dumps(value)
         self.worker.reach()
 
