@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_provider_mps.emulator.errors import ApiError
 from airflow_provider_mps.emulator.marks import Fact, Mark, doc, guess, seen
+from airflow_provider_mps.emulator.schema import leaves
 
 Params = dict[str, Any]
 
@@ -247,6 +248,18 @@ def _hailuo_seconds(versions: tuple[str, ...], seconds: Collection[int], otherwi
     )
 
 
+def _unsigned(action: str) -> Rule:
+    return Rule(
+        action,
+        "",
+        seen(f"{action}: a private bucket gives nothing to a bare COS URL (that the task then FAILs is a guess)."),
+        lambda params: any(
+            name.endswith(("Url", "Urls")) and _BARE_COS_URL.fullmatch(value) for name, value in leaves(params)
+        ),
+        message="the file cannot be downloaded: HTTP 403",
+    )
+
+
 def _listed(seconds: Collection[int]) -> str:
     between = " to " if isinstance(seconds, range) else " or "
     return between.join(map(str, (min(seconds), max(seconds)) if isinstance(seconds, range) else seconds))
@@ -257,6 +270,8 @@ def _named(model: str, versions: tuple[str, ...]) -> str:
 
 
 _MAX_PICTURES = 20
+# BucketName-APPID.cos.REGION.myqcloud.com (COS reference, "Regions and access endpoints"), and no signature
+_BARE_COS_URL = re.compile(r"https?://[a-z0-9-]+\.cos\.[a-z0-9-]+\.myqcloud\.com/[^?]*")
 
 RULES = (
     # The scene first, as the service was seen to.
@@ -344,6 +359,7 @@ RULES = (
     _durations_of("Vidu", ("q2", "q2-pro", "q2-turbo"), range(1, 11)),
     _durations_of("PixVerse", ("v5.6",), (5, 8, 10)),
     _durations_of("PixVerse", ("v6", "c1"), range(1, 16)),
+    *(_unsigned(action) for action in (*_FAMILY, "ProcessMedia", "EditMedia")),
     _picture_count("GEM", 1),
     _picture_count("Hunyuan", 1),
     _picture_count("MJ", 4),

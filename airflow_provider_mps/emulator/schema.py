@@ -406,7 +406,7 @@ def _check_item(item: dict[str, Any], ids: list[str | None]) -> None:
     file_id = item.get(kind, {}).get("SourceMedia", {}).get("FileId")
     if kind in ("Video", "Audio", "Image") and (file_id is None or file_id not in ids):
         raise ApiError("InvalidParameterValue", f"`FileId` {file_id!r} is the Id of none of `FileInfos`.")
-    for name, value in _leaves(item):
+    for name, value in leaves(item):
         if name in _TIMES and not re.fullmatch(_TIMES[name], value):
             raise ApiError("InvalidParameterValue", f"`{name}` {value!r} is not a time such as 3.5s.")
         if name == "Volume" and not 0 <= value <= 5:
@@ -424,14 +424,14 @@ _TIMES = {
 }
 
 
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """All fields of an object, at any depth, that are neither objects nor arrays."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _leaves(item, key)
+            yield from leaves(item, key)
     elif isinstance(value, list):
         for item in value:
-            yield from _leaves(item, name)
+            yield from leaves(item, name)
     else:
         yield name, value
 

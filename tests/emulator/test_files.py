@@ -198,16 +198,22 @@ def test_a_file_in_a_bucket_comes_as_a_bare_url_that_must_be_signed(mps):
     assert get(mps, presigned(mps, "songs-1", key)).status_code == 200
 
 
-def test_a_bare_url_is_an_input_as_good_as_a_cos_object(mps):
+def test_a_url_of_a_bucket_is_an_input_where_it_is_signed(mps):
     song = audio_url(mps, StoreCosParam=COS)
-    params = {
-        "FileInfos": [{"InputInfo": {"Type": "URL", "UrlInputInfo": {"Url": song}}}],
-        "OutputStorage": OUTPUT,
-        "OutputObjectPath": "/copy.wav",
-    }
-    mps.call("EditMedia", params)
-    copy = get(mps, presigned(mps, "films-1", "copy.wav")).content
-    assert copy == get(mps, presigned(mps, "songs-1", httpx.URL(song).path[1:])).content
+    key = httpx.URL(song).path[1:]
+
+    def copy(url):
+        file = {"InputInfo": {"Type": "URL", "UrlInputInfo": {"Url": url}}}
+        params = {"FileInfos": [file], "OutputStorage": OUTPUT, "OutputObjectPath": "/copy.wav"}
+        task_id = mps.call("EditMedia", params)["TaskId"]
+        return mps.call("DescribeTaskDetail", {"TaskId": task_id})["EditMediaTask"]
+
+    bare = copy(song)
+    assert (bare["ErrCode"] != 0, bare["Output"], "HTTP 403" in bare["Message"]) == (True, None, True)
+    for signed in (presigned(mps, "songs-1", key), f"{song}?X-Amz-Signature=0"):
+        assert copy(signed)["ErrCode"] == 0
+        content = get(mps, presigned(mps, "films-1", "copy.wav")).content
+        assert content == get(mps, presigned(mps, "songs-1", key)).content
 
 
 def test_a_result_in_mps_s_own_store_can_be_read_for_a_time(start):

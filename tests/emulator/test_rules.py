@@ -114,6 +114,13 @@ def test_what_works(mps, action, params):
         (AUDIO, GL, "no parts in response"),
         (AUDIO, GL | additional(lyric=""), "no parts in response"),
         (AUDIO, KLING_SOUND | {"VideoInfos": [{"VideoUrl": "https://example.com/v.PNG?sign=x"}]}, "invalid video"),
+        (IMAGE, PICTURE | {"ImageInfos": [{"ImageUrl": "https://b-1.cos.ap-x.myqcloud.com/i.png"}]}, "HTTP 403"),
+        (AUDIO, KLING_SOUND | {"VideoInfos": [{"VideoUrl": "https://b-1.cos.ap-x.myqcloud.com/v.mp4"}]}, "HTTP 403"),
+        (
+            VIDEO,
+            FILM | {"SubjectInfos": [{"Id": "1", "ImageUrls": ["https://b-1.cos.ap-x.myqcloud.com/i.png"]}]},
+            "HTTP 403",
+        ),
         *(
             (IMAGE, PICTURE | {"ModelName": name, "ModelVersion": version} | pictures(most + 1), "too many")
             for name, version, most in (
@@ -199,7 +206,7 @@ def test_every_rule_strikes_somewhere_in_these_tests():
 
 def test_every_model_of_a_rule_is_a_known_one():
     for rule in RULES:
-        assert rule.model in ("", *MODELS[rule.action])
+        assert rule.model in ("", *MODELS.get(rule.action, ()))
 
 
 def test_every_fact_has_a_source_and_a_month_unless_it_is_a_guess():
