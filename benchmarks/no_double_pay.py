@@ -24,12 +24,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for what the tests have: Airflow's part, and short waits
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the short waits
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="no-double-pay-")
 os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
 
 import structlog
+from airflow.providers.common.compat.sdk import AirflowFailException
 from tencentcloud.common.credential import Credential
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
@@ -40,9 +42,7 @@ from tencentcloud.mps.v20190612.mps_client import MpsClient as SdkClient
 from airflow_provider_mps.api.errors import AmbiguousCreateError
 from airflow_provider_mps.emulator import FaultKind, MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
-from tests.reliability.driver import State
-from tests.reliability.shorter import SHORTER, shorter_waits
-from tests.reliability.ways import Waiting, Way, emulated
+from tests.doubles.short_waits import SHORTER, shorter_waits
 
 CREATE, DESCRIBE = "CreateAigcAudioTask", "DescribeAigcAudioTask"
 RETRIES = 2
@@ -82,13 +82,49 @@ Caller = Callable[[MpsEmulator, str], tuple[bool, set[str], bool]]
 """Asks for one file: whether it got it, the TaskIds that it got to know, and whether it was told of a doubt."""
 
 
+class Kept:
+    """What Airflow keeps of a task instance: its XComs, and the task state store, which outlives a try."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, str] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """A result, which nobody reads here."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return json.loads(self.stored[key]) if key in self.stored else default
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        self.stored[key] = json.dumps(value)
+
+    def delete(self, key: str) -> None:
+        self.stored.pop(key, None)
+
+
 def with_this_package(emulator: MpsEmulator, conn_id: str) -> tuple[bool, set[str], bool]:
-    waiting = Waiting(CreateAigcAudioTaskOperator, Way.OPERATOR_SYNC)
-    instance = waiting.task_instance(emulator, conn_id, timeout=60, retries=RETRIES)
-    outcome = instance.run()
-    known = {json.loads(entry)["task_id"] for entry in instance.stored.values()} | {outcome.value or ""}
-    told = any(isinstance(error, AmbiguousCreateError) for error in outcome.errors)
-    return outcome.state is State.SUCCESS, known, told
+    kept = Kept()
+    context: Any = {"ti": kept, "task_state_store": kept}
+    told, value = False, ""
+    for _ in range(1 + RETRIES):
+        create = CreateAigcAudioTaskOperator(
+            task_id="create",
+            prompt="rain",
+            mps_conn_id=conn_id,
+            wait_for_completion=True,
+            poll_interval=0.05,
+            wait_timeout=60,
+            max_poll_failures=2,
+        )
+        try:
+            value = create.execute(context)
+        except Exception as error:
+            told = told or isinstance(error, AmbiguousCreateError)
+            if isinstance(error, AirflowFailException):  # which Airflow does not retry
+                break
+        else:
+            break
+    known = {json.loads(entry)["task_id"] for entry in kept.stored.values()} | {value}
+    return bool(value), known, told
 
 
 def with_the_sdk(emulator: MpsEmulator, conn_id: str, *, retries: int) -> tuple[bool, set[str], bool]:
@@ -131,7 +167,10 @@ def make_plan(rng: random.Random) -> list[Strike]:
 
 def play(call: Caller, numbered: tuple[int, list[Strike]]) -> Count:
     conn_id = f"mps_{numbered[0]}"
-    with emulated(conn_id, timeout=1) as emulator:
+    with MpsEmulator(wait_seconds=0.1, run_seconds=0.1, requests_per_second=None) as emulator:
+        connection = emulator.connection
+        connection["extra"] |= {"timeout": 1}
+        os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
         for strike in numbered[1]:
             emulator.fault(strike.kind, strike.action, code=strike.code, seconds=0.2)
         got, known, told = call(emulator, conn_id)

@@ -48,7 +48,7 @@ async def main() -> None:
             async def by_httpx() -> object:
                 return (await bare.post(settings.url, json={"TaskId": task_id}, headers=headers)).json()["Response"]
 
-            row = {"row": "poll_cpu"}
+            row: dict[str, str | float] = {"row": "poll_cpu"}
             for name, question in (("ours", ours), ("bare_httpx", by_httpx)):
                 row[f"{name}_back_to_back_ms"] = await cpu_ms(question, 1000, 0.0)
                 row[f"{name}_20_a_second_ms"] = await cpu_ms(question, 200, 0.05)

@@ -309,8 +309,8 @@ def row_of_dbt_cloud(number: int, factor: float) -> dict[str, Any]:
     except (OSError, subprocess.CalledProcessError) as error:
         last = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
         return {"row": "dbt_cloud", "n": number, "skipped": f"its environment could not be made: {last}"}
-    row = {"row": "dbt_cloud", "n": number, "time_factor": factor}
-    return row | json.loads(ran.stdout.splitlines()[-1])
+    measured: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return {"row": "dbt_cloud", "n": number, "time_factor": factor} | measured
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from airflow_provider_mps.emulator import MpsEmulator
-from tests.e2e.standalone import AirflowStandalone
+from scripts.standalone import AirflowStandalone
 
 HOME = Path(__file__).parents[1] / ".airflow" / "ui"
 CONNECTION = "tencent_mps_default"

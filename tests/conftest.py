@@ -17,6 +17,8 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 # On Airflow 3, dag.test() only runs a DAG that it finds in the DAGs folder.
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags_examples")
 
+pytest_plugins = [f"tests.doubles.{name}" for name in ("emulators", "logs", "servers", "short_waits")]  # their fixtures
+
 
 def pytest_unconfigure() -> None:
     """Remove all that Airflow wrote, also where no test ran."""

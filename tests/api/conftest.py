@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_mps.api.auth import CredentialSettings
 from airflow_provider_mps.api.client import ClientSettings, MpsClient
-from tests.support import authority, ca_bundle, emulator, ends, logged, tls  # noqa: F401
+from tests.doubles.in_time import ends
 
 Call = Callable[..., dict[str, Any]]
 
@@ -16,7 +16,8 @@ Call = Callable[..., dict[str, Any]]
 def settings(port: int, **changes: Any) -> ClientSettings:
     """How to reach a loopback server with the emulator's keys."""
     keys = CredentialSettings(secret_id="emulator-id", secret_key="emulator-key")
-    return ClientSettings(**({"host": "127.0.0.1", "port": port, "scheme": "http", "credential": keys} | changes))
+    defaults: dict[str, Any] = {"host": "127.0.0.1", "port": port, "scheme": "http", "credential": keys}
+    return ClientSettings(**defaults | changes)
 
 
 @pytest.fixture(params=["sync", "async"])

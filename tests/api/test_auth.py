@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
 from airflow_provider_mps.api.auth import Credentials, CredentialSettings, TC3Auth
-from tests.support import LoopbackServer, Received
+from tests.doubles.servers import LoopbackServer, Received
 
 SIGNED = ("authorization", "host", "x-tc-timestamp", "x-tc-token")
 
@@ -51,7 +52,7 @@ def test_same_authorization_as_the_sdk(
     now = float(expected.headers["x-tc-timestamp"])
     monkeypatch.setattr("airflow_provider_mps.api.auth.time.time", lambda: now + 0.4)
     keys = CredentialSettings(secret_id="an-id", secret_key="a-key", token=token)
-    client = {
+    client: dict[str, Any] = {
         "auth": TC3Auth(Credentials(keys, timeout=5)),
         "trust_env": False,
         "proxy": proxy or None,

@@ -10,7 +10,7 @@ from airflow_provider_mps.api.client import MpsClient
 from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, CallError
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
-from tests.support import CREATE, DESCRIBE
+from tests.doubles.emulators import CREATE, DESCRIBE
 
 PROMPT = {"Prompt": "rain"}
 

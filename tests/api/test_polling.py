@@ -24,7 +24,9 @@ from airflow_provider_mps.api.polling import Pace, Poller, Report, poller
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState, TaskStatus
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
-from tests.support import DESCRIBE, Handler, LoopbackServer, ends, hang, open_connections
+from tests.doubles.emulators import DESCRIBE
+from tests.doubles.in_time import ends
+from tests.doubles.servers import Handler, LoopbackServer, hang, open_connections
 
 LIMIT = 20.0
 FAST = 2000.0

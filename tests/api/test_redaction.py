@@ -1,10 +1,8 @@
 """Other libraries' logs, turned up to DEBUG: nothing of ours that is secret, and all of everybody else's."""
 
 import asyncio
-import logging
 import ssl
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -16,21 +14,11 @@ from airflow_provider_mps.api.errors import MpsError
 from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
-from tests.support import CREATE, DESCRIBE, Handler, Lines, LoopbackServer, no_secret_in
+from tests.doubles.emulators import CREATE, DESCRIBE
+from tests.doubles.logs import Lines, no_secret_in
+from tests.doubles.servers import Handler, LoopbackServer
 
-LOGGERS = ("", "httpx", "httpcore", "urllib3", "tencentcloud_sdk_common", "asyncio")
-
-
-@pytest.fixture(autouse=True)
-def all_turned_up() -> Iterator[None]:
-    """Every logger at DEBUG, as a user would set it who looks for something else."""
-    loggers = [logging.getLogger(name) for name in LOGGERS]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.DEBUG)
-    yield
-    for logger, level in zip(loggers, before, strict=True):
-        logger.setLevel(level)
+pytestmark = pytest.mark.usefixtures("all_turned_up")
 
 
 @pytest.mark.parametrize("kind", [None, "http_502", "cut_mid", "redirect", "not_json", "hang"])

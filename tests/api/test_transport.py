@@ -20,7 +20,8 @@ from airflow_provider_mps.api.errors import (
 )
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import Call, settings
-from tests.support import CREATE, DESCRIBE, Handler, LoopbackServer, hang, open_connections
+from tests.doubles.emulators import CREATE, DESCRIBE
+from tests.doubles.servers import Handler, LoopbackServer, hang, open_connections
 
 PROMPT = {"Prompt": "rain"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_mps.emulator import MpsEmulator
-from tests.e2e.standalone import AirflowStandalone, wait_for
+from scripts.standalone import AirflowStandalone, wait_for
 
 pytestmark = pytest.mark.e2e
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.emulator import MpsEmulator
+from tests.doubles.seen import FILM, MUSIC
 from tests.emulator.conftest import Caller
 from tests.emulator.test_buckets import presigned
-from tests.seen import FILM, MUSIC
 
 pytestmark = pytest.mark.e2e
 

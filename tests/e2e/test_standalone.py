@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_mps.emulator import MpsEmulator
-from tests.e2e.standalone import AirflowStandalone
-from tests.movies import track_kinds
+from scripts.standalone import AirflowStandalone
+from tests.doubles.movies import track_kinds
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,7 @@ import pytest
 from tencentcloud.common.sign import Sign
 
 from airflow_provider_mps.emulator import MpsEmulator
-from tests.seen import MUSIC
+from tests.doubles.seen import MUSIC
 
 
 class Caller:

@@ -9,7 +9,7 @@ import pytest
 from botocore.config import Config
 from botocore.session import Session
 
-from tests.seen import MUSIC
+from tests.doubles.seen import MUSIC
 
 STORE = {"CosBucketName": "songs-1", "CosBucketRegion": "ap-guangzhou", "CosBucketPath": "/a day's/räin & c+d"}
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from airflow_provider_mps.emulator import Fault, FaultKind
-from tests.seen import FILM, MUSIC, PICTURE
+from tests.doubles.seen import FILM, MUSIC, PICTURE
 
 CREATE, DESCRIBE = "CreateAigcAudioTask", "DescribeAigcAudioTask"
 

@@ -6,12 +6,13 @@ import struct
 import wave
 import zlib
 from array import array
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.doubles.seen import FILM, MUSIC, PICTURE
 from tests.emulator.test_buckets import presigned
-from tests.seen import FILM, MUSIC, PICTURE
 
 SEEN = {"CreateAigcAudioTask": MUSIC, "CreateAigcVideoTask": FILM, "CreateAigcImageTask": PICTURE}
 
@@ -39,8 +40,8 @@ def samples(content):
 
 
 def boxes(content):
-    """The boxes of an MP4 file, or of a box's content, by name; of several of one name, a list."""
-    found = {}
+    """The boxes of a MP4 file, or of a box's content, by name; of several of one name, a list."""
+    found: dict[str, Any] = {}
     while content:
         size, name = struct.unpack(">I4s", content[:8])
         assert 8 <= size <= len(content)

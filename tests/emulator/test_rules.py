@@ -10,7 +10,7 @@ from airflow_provider_mps.emulator import FaultKind, MpsEmulator, facts
 from airflow_provider_mps.emulator.marks import Fact, Mark
 from airflow_provider_mps.emulator.page import NOT_DONE
 from airflow_provider_mps.emulator.rules import MODELS, RULES
-from tests.seen import FILM, MUSIC, PICTURE
+from tests.doubles.seen import FILM, MUSIC, PICTURE
 
 AUDIO, VIDEO, IMAGE = "CreateAigcAudioTask", "CreateAigcVideoTask", "CreateAigcImageTask"
 DOCS = Path(__file__).parents[2] / "docs"

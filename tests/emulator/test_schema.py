@@ -5,8 +5,8 @@ import json
 import pytest
 
 from airflow_provider_mps.emulator.schema import SHAPES
-from tests.sdk_models import whole_request
-from tests.seen import MUSIC
+from tests.doubles.sdk_models import whole_request
+from tests.doubles.seen import MUSIC
 
 AUDIO, VIDEO, IMAGE = "CreateAigcAudioTask", "CreateAigcVideoTask", "CreateAigcImageTask"
 COS_INPUT = {"Type": "COS", "CosInputInfo": {"Bucket": "b-1", "Region": "ap-guangzhou", "Object": "/in/a.mp4"}}

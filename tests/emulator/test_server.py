@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from airflow_provider_mps.emulator import EmulatedTask, MpsEmulator, RecordedRequest
-from tests.seen import FILM, MUSIC
+from tests.doubles.seen import FILM, MUSIC
 
 
 @pytest.fixture
@@ -221,6 +221,8 @@ def test_the_command_line(number):
     options = ["--port", "0", "--run-seconds", "0", "--rules", "reference", "--running-tasks", "3"]
     command = [sys.executable, "-m", "airflow_provider_mps.emulator", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
         try:
             ready = json.loads(process.stdout.readline())
             assert ready["url"] == f"http://127.0.0.1:{ready['port']}"

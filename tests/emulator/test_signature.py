@@ -11,7 +11,7 @@ from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentClo
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
-from tests.seen import MUSIC
+from tests.doubles.seen import MUSIC
 
 
 def sdk_client(emulator: Any, key: str = "emulator-key", token: str | None = None, **profile: Any) -> CommonClient:

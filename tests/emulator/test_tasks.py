@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from airflow_provider_mps.emulator.limits import RollingLimit
-from tests.seen import FILM, MUSIC, PICTURE
+from tests.doubles.seen import FILM, MUSIC, PICTURE
 
 FAMILIES = [
     ("aigc_audio", "CreateAigcAudioTask", "DescribeAigcAudioTask", ["WAIT", "RUN", "DONE"]),

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.hooks.mps import MpsHook
-from tests.support import authority, ca_bundle, connect, emulator, tls  # noqa: F401
 
 
 def acall(action: str, params: dict[str, Any]) -> dict[str, Any]:

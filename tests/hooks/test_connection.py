@@ -13,8 +13,9 @@ from airflow_provider_mps.api.errors import InvalidConnectionError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_mps.hooks.mps import MpsHook
+from tests.doubles.emulators import DESCRIBE
+from tests.doubles.servers import LoopbackServer, hang
 from tests.hooks.conftest import CALLS
-from tests.support import DESCRIBE, LoopbackServer, hang
 
 Connect = Callable[..., None]
 

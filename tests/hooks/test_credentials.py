@@ -14,8 +14,10 @@ from airflow_provider_mps.api.client import MpsClient
 from airflow_provider_mps.api.errors import ApiError, CredentialError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
+from tests.doubles.emulators import CREATE
+from tests.doubles.in_time import ends
+from tests.doubles.servers import Handler, LoopbackServer, hang
 from tests.hooks.conftest import CALLS
-from tests.support import CREATE, Handler, LoopbackServer, ends, hang
 
 Connect = Callable[..., None]
 PROMPT = {"Prompt": "rain"}

@@ -10,8 +10,8 @@ from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, Inva
 from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
+from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.hooks.conftest import CALLS, acall
-from tests.support import CREATE, DESCRIBE
 
 
 @CALLS

@@ -12,25 +12,21 @@ from airflow_provider_mps.api.errors import NoResultError, TaskFailedError, Wait
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
-from tests.support import (
-    CREATE,
-    DESCRIBE,
-    Lines,
-    LoopbackServer,
-    TaskInstance,
-    first_event,
-    no_secret_in,
-    run_task,
-    states,
-    trigger_of,
-)
+from tests.doubles.emulators import CREATE, DESCRIBE
+from tests.doubles.logs import Lines, no_secret_in
+from tests.doubles.servers import LoopbackServer, states
+from tests.doubles.task_instances import TaskInstance, first_event, run_task, trigger_of
 
 WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "in the triggerer"])
 
 
 def operator(**arguments: Any) -> CreateAigcAudioTaskOperator:
-    defaults = {"task_id": "create", "prompt": "rain", "poll_interval": 0.05}
+    defaults: dict[str, Any] = {"task_id": "create", "prompt": "rain", "poll_interval": 0.05}
     return CreateAigcAudioTaskOperator(**(defaults | arguments))
+
+
+def execute(waiting: CreateAigcAudioTaskOperator) -> None:
+    waiting.execute(TaskInstance(lambda: waiting).context)
 
 
 @WAYS
@@ -64,14 +60,14 @@ def test_seconds_may_be_a_timedelta(emulator: MpsEmulator) -> None:
     moment = timedelta(milliseconds=50)
     run_task(operator(wait_for_completion=True, poll_interval=moment, wait_timeout=timedelta(minutes=1)))
     with pytest.raises(TaskDeferred) as deferred:
-        operator(wait_for_completion=True, deferrable=True, poll_interval=moment).execute({"ti": TaskInstance()})
+        execute(operator(wait_for_completion=True, deferrable=True, poll_interval=moment))
     assert trigger_of(deferred.value).poll_interval == 0.05
 
 
 def test_the_deferral_carries_what_it_takes_to_go_on(emulator: MpsEmulator) -> None:
     waiting = operator(wait_for_completion=True, deferrable=True, wait_timeout=60, max_poll_failures=7)
     with pytest.raises(TaskDeferred) as deferred:
-        waiting.execute({"ti": TaskInstance()})
+        execute(waiting)
     assert deferred.value.method_name == "execute_complete"
     assert deferred.value.timeout > timedelta(seconds=60), "the trigger itself keeps the deadline, to the second"
     assert trigger_of(deferred.value).serialize()[1] == {
@@ -84,10 +80,10 @@ def test_the_deferral_carries_what_it_takes_to_go_on(emulator: MpsEmulator) -> N
     }
     event = first_event(trigger_of(deferred.value))
 
-    ti = TaskInstance()
     elsewhere = operator(wait_for_completion=True, deferrable=True)  # another process, and nothing but the event
-    assert elsewhere.execute_complete({"ti": ti}, event) == emulator.tasks[0].task_id
-    assert set(ti.xcoms) == {"result", "audio_urls"}
+    instance = TaskInstance(lambda: elsewhere)
+    assert elsewhere.execute_complete(instance.context, event) == emulator.tasks[0].task_id
+    assert set(instance.xcoms) == {"result", "audio_urls"}
     assert emulator.count(CREATE) == 1
 
 
@@ -144,10 +140,8 @@ def test_the_log_tells_the_story(connect: Callable[..., None], logged: Lines, de
     assert no_secret_in(logged.lines)
 
 
-def test_a_killed_wait_says_what_goes_on(emulator: MpsEmulator, logged: Lines) -> None:
-    waiting = operator()
-    waiting.on_kill()
-    assert logged.lines == []
-    run_task(waiting)
-    waiting.on_kill()
-    assert "goes on at MPS and is billed there" in logged.of(emulator.tasks[0].task_id)[-1]
+def test_without_a_task_state_store_it_says_what_a_lost_worker_costs(emulator: MpsEmulator, logged: Lines) -> None:
+    instance = TaskInstance(operator)
+    instance.has_store = False
+    assert instance.run().value == emulator.tasks[0].task_id
+    assert len(logged.of("There is no task state store here")) == 1

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
-from tests.support import run_task
+from tests.doubles.task_instances import run_task
 
 CONTEXT = {
     "version": "2.10",
@@ -20,7 +20,7 @@ CONTEXT = {
     "lyrics": "la la",
     "clips": ["https://a.example/1.mp4", "https://a.example/2.mp4"],
 }
-TEXTS = {
+TEXTS: dict[str, Any] = {
     "model_name": "{{ number }}",
     "model_version": "{{ version }}",
     "scene_type": "{{ 'None' }}",
@@ -38,7 +38,7 @@ AS_WRITTEN = {
     "AdditionalParameters": '{"lyrics": "la la"}',
     "Operator": "007",
 }
-NESTED = {
+NESTED: dict[str, Any] = {
     "video_infos": ["https://{{ host }}/1.mp4", {"VideoUrl": "https://{{ host }}/2.mp4"}],
     "store_cos_param": {"CosBucketName": "{{ bucket }}", "CosBucketRegion": "ap-singapore"},
     "extra_parameters": {"ResourceId": "r-{{ bucket }}"},

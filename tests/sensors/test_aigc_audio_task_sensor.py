@@ -16,17 +16,10 @@ from airflow_provider_mps.api.errors import InvalidArgumentError, NoResultError,
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.sensors.mps import AigcAudioTaskSensor
-from tests.support import (
-    CREATE,
-    DESCRIBE,
-    Lines,
-    LoopbackServer,
-    TaskInstance,
-    no_secret_in,
-    run_task,
-    states,
-    trigger_of,
-)
+from tests.doubles.emulators import CREATE, DESCRIBE
+from tests.doubles.logs import Lines, no_secret_in
+from tests.doubles.servers import LoopbackServer, states
+from tests.doubles.task_instances import TaskInstance, run_task, trigger_of
 
 Connect = Callable[..., None]
 WAYS = pytest.mark.parametrize(
@@ -64,8 +57,9 @@ def test_a_task_that_is_done_already(emulator: MpsEmulator, way: dict[str, Any])
 
 
 def test_the_deferral_uses_the_sensors_own_interval_and_timeout(emulator: MpsEmulator) -> None:
+    waiting = sensor("one", deferrable=True, poke_interval=7, timeout=100)
     with pytest.raises(TaskDeferred) as deferred:
-        sensor("one", deferrable=True, poke_interval=7, timeout=100).execute({"ti": TaskInstance()})
+        waiting.execute(TaskInstance(lambda: waiting).context)
     trigger = trigger_of(deferred.value)
     assert (trigger.kind, trigger.mps_task_id, trigger.poll_interval) == ("aigc_audio", "one", 7)
     assert deferred.value.timeout.total_seconds() > 100
@@ -120,6 +114,7 @@ def test_a_timeout_says_that_the_task_goes_on(
         run_task(sensor(task_id, timeout=0.5, **way))
 
 
+@pytest.mark.usefixtures("mps_short_waits")
 @WAYS
 @pytest.mark.parametrize("kind", ["http_502", "cut_mid", "not_json", "gzip", "unknown_status"])
 def test_trouble_on_the_way_is_waited_out(emulator: MpsEmulator, way: dict[str, Any], kind: str) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, ObjectStoragePath
-from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_mps.api.errors import InvalidArgumentError
@@ -20,7 +19,9 @@ from airflow_provider_mps.transfers.mps_to_object_storage import (
     ExpiredUrlError,
     MpsToObjectStorageOperator,
 )
-from tests.support import Handler, Lines, LoopbackServer, TaskInstance, no_secret_in
+from tests.doubles.logs import Lines, no_secret_in
+from tests.doubles.servers import Handler, LoopbackServer
+from tests.doubles.task_instances import run_task
 
 MIB = 1024**2
 CONTENT = bytes(range(256)) * 1024
@@ -28,7 +29,8 @@ CONTENT = bytes(range(256)) * 1024
 
 def keep(urls: Any, destination: Any) -> list[str]:
     operator = MpsToObjectStorageOperator(task_id="keep", urls=urls, destination=destination)
-    return operator.execute({"ti": TaskInstance(), "outlet_events": {}})
+    uris: list[str] = run_task(operator)[0]
+    return uris
 
 
 @pytest.fixture
@@ -70,6 +72,8 @@ def files(*cuts: int, ranges: bool = True, etag: str = '"one"', content: bytes =
 
 @pytest.mark.parametrize("kind", ["path", "uri", "ObjectStoragePath", "memory"])
 def test_files_are_kept_wherever_object_storage_reaches(audio_urls: list[str], tmp_path: Path, kind: str) -> None:
+    from airflow.sdk.io import attach  # of Airflow 3 alone
+
     attach("memory", fs=MemoryFileSystem())  # stands for a storage that is no local folder
     destination = {
         "path": f"{tmp_path}/new/folder",
@@ -99,8 +103,9 @@ def test_one_url_a_list_lists_of_mapped_tasks_objects_and_a_list_as_text(audio_u
 
 def test_templates_render(tmp_path: Path, audio_urls: list[str]) -> None:
     operator = MpsToObjectStorageOperator(task_id="keep", urls="{{ urls }}", destination="{{ folder }}/{{ ds }}")
-    operator.render_template_fields({"urls": audio_urls, "folder": str(tmp_path), "ds": "2026-01-01"})
-    uris = operator.execute({"ti": TaskInstance(), "outlet_events": {}})
+    context: Any = {"urls": audio_urls, "folder": str(tmp_path), "ds": "2026-01-01"}
+    operator.render_template_fields(context)
+    uris, _ = run_task(operator)
     assert uris[0].startswith(f"file://{tmp_path}/2026-01-01/")
     assert len(uris) == 2
 

@@ -4,30 +4,38 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
+from airflow_provider_mps.api.tasks import FAMILIES
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.support import CREATE, DESCRIBE, Lines, ends, first_event, no_secret_in, open_connections
+from tests.doubles.emulators import CREATE, DESCRIBE
+from tests.doubles.in_time import ends
+from tests.doubles.logs import Lines, no_secret_in
+from tests.doubles.servers import open_connections
+from tests.doubles.task_instances import first_event
 
-KINDS = ["aigc_audio", "aigc_video", "aigc_image"]
+TITLES = {
+    "aigc_audio": "AIGC audio",
+    "aigc_video": "AIGC video",
+    "aigc_image": "AIGC image",
+    "media": "media processing",
+}
 
 
 def trigger(mps_task_id: str, kind: str = "aigc_audio", **arguments: Any) -> MpsTaskTrigger:
     return MpsTaskTrigger(kind, mps_task_id, poll_interval=0.05, **arguments)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_a_task_that_is_done(emulator: MpsEmulator, kind: str) -> None:
     task_id = emulator.add_task(kind)
     event = first_event(trigger(task_id, kind))
-    told = kind.replace("aigc_", "AIGC ")
-    assert event == {"status": "done", "mps_task_id": task_id, "message": f"{told} task {task_id} is done"}
+    message = f"{TITLES[kind]} task {task_id} is done"
+    assert event == {"status": "done", "mps_task_id": task_id, "message": message}
 
 
 def test_a_task_that_failed(emulator: MpsEmulator) -> None:
@@ -50,6 +58,13 @@ def test_a_deadline(emulator: MpsEmulator, hangs: bool) -> None:
     assert (event["status"], event["mps_task_id"]) == ("timeout", task_id)
     assert "It goes on at MPS" in event["message"]
     assert set(event) == {"status", "mps_task_id", "message"}
+
+
+def test_airflow_keeps_what_a_trigger_is_made_of() -> None:
+    from airflow.sdk.serde import deserialize, serialize  # Airflow's own for what it stores, from 3.1 on
+
+    arguments = trigger("one", deadline=1e9 + 0.5, max_poll_failures=3).serialize()[1]
+    assert deserialize(json.loads(json.dumps(serialize(arguments)))) == arguments
 
 
 def test_a_deadline_that_has_passed(emulator: MpsEmulator) -> None:
@@ -102,10 +117,13 @@ def test_the_event_and_the_log_hold_no_url(emulator: MpsEmulator, logged: Lines)
 def leaves_nothing(emulator: MpsEmulator, end: Callable[[list[asyncio.Task[Any]]], Any]) -> None:
     """Start waits in one event loop, end them, and look at what is left of them."""
 
+    async def fired(wait: MpsTaskTrigger) -> Any:
+        return await anext(aiter(wait.run()))
+
     async def run() -> None:
         before = asyncio.all_tasks()
         waits = [trigger(emulator.add_task(run_seconds=2), deadline=time.time() + 30) for _ in range(20)]
-        running = [asyncio.create_task(anext(aiter(wait.run()))) for wait in waits]
+        running = [asyncio.create_task(fired(wait)) for wait in waits]
         while emulator.count(DESCRIBE) < 10:  # noqa: ASYNC110 - the emulator is in another thread
             await asyncio.sleep(0.01)
         assert len(open_connections(emulator.port)) <= 8
@@ -142,28 +160,3 @@ def test_triggers_of_one_account_share_its_limit(monkeypatch: pytest.MonkeyPatch
         events = ends(lambda: asyncio.run(run()))
         assert {event.payload["status"] for event in events} == {"done"}
         assert {request.answer for request in emulator.requests} == {"ok"}, "none was throttled"
-
-
-@pytest.mark.parametrize("map_index", [-1, 3])
-@pytest.mark.parametrize(("state", "speaks"), [("deferred", False), ("failed", True), ("success", True), (None, True)])
-def test_on_kill_speaks_only_when_the_task_is_really_no_longer_deferred(
-    logged: Lines, monkeypatch: pytest.MonkeyPatch, state: str | None, speaks: bool, map_index: int
-) -> None:
-    asked: dict[str, Any] = {}
-
-    def states(**question: Any) -> dict[str, dict[str, Any]]:
-        asked.update(question)
-        name = "wait" if map_index < 0 else f"wait_{map_index}"
-        return {"run": {name: state}}
-
-    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(states))
-    killed = trigger("one")
-    killed.task_instance = SimpleNamespace(dag_id="dag", task_id="wait", run_id="run", map_index=map_index)
-    asyncio.run(killed.on_kill())
-    assert asked == {"dag_id": "dag", "task_ids": ["wait"], "run_ids": ["run"], "map_index": map_index}
-    assert bool(logged.of("AIGC audio task one goes on at MPS and is billed there")) == speaks
-
-
-def test_on_kill_without_a_task_instance_does_nothing(logged: Lines) -> None:
-    asyncio.run(trigger("one").on_kill())
-    assert logged.lines == []

@@ -1,0 +1,220 @@
+"""A whole Airflow on this machine: `airflow standalone` on SQLite, its processes started and ended together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+import psutil
+
+EXAMPLES = Path(__file__).parents[1] / "dags_examples"
+
+T = TypeVar("T")
+
+
+class AirflowStandalone:
+    """
+    Scheduler, DAG processor, triggerer and API server with the web page, ready when the context is entered.
+
+    Leaving the context ends every process, those of running tasks included; left by an exception, it prints the
+    end of Airflow's logs.
+
+    :param home: the AIRFLOW_HOME, which may exist already
+    :param dags_folder: the folder of the DAGs
+    :param env: environment variables for Airflow beside the process's own
+    :raises RuntimeError: when Airflow ends or is not ready within five minutes, or leaves a process behind
+    """
+
+    def __init__(self, home: Path, dags_folder: Path = EXAMPLES, env: Mapping[str, str] | None = None) -> None:
+        api_port, worker_log_port, trigger_log_port = _free_ports(3)
+        self.url = f"http://127.0.0.1:{api_port}"
+        self._home = home
+        self._env = {
+            **os.environ,
+            # standalone starts its components as plain `airflow`.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(api_port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            # The components share the file: wait for its lock for a minute rather than fail after 5 s.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
+            **(env or {}),
+        }
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._http = httpx.Client(base_url=self.url, timeout=90, trust_env=False)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.push(self)
+            self._home.mkdir(parents=True, exist_ok=True)
+            self.start("standalone")
+            self.wait_until_ready()
+            token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
+            self._http.headers["Authorization"] = f"Bearer {token}"
+            stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._http.close()
+        for stop in (signal.SIGTERM, signal.SIGKILL):
+            processes = self.processes()
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(stop)
+            psutil.wait_procs(processes, timeout=20)
+        if isinstance(error, Exception):
+            self._print_logs()
+        if left := self.processes():
+            raise RuntimeError(f"Airflow left processes behind: {left}")
+
+    def start(self, *command: str) -> None:
+        """Start ``airflow COMMAND`` beside what already runs; it ends with the rest."""
+        with self._log.open("ab") as log:
+            self._started.append(
+                subprocess.Popen(
+                    ["airflow", *command],
+                    env=self._env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            )
+
+    def wait_until_ready(self) -> None:
+        """Wait until the database, the scheduler, the DAG processor and the triggerer all say that they are well."""
+
+        def healthy() -> bool:
+            if self._started[0].poll() is not None:
+                raise RuntimeError(f"airflow standalone ended with code {self._started[0].returncode}")
+            try:
+                health = self._http.get("/api/v2/monitor/health").raise_for_status().json()
+            except httpx.HTTPError:
+                return False
+            return all(component["status"] == "healthy" for component in health.values())
+
+        wait_for("Airflow is ready", healthy, seconds=300)
+
+    # What runs
+
+    def processes(self, title: str = "") -> list[psutil.Process]:
+        """Return all processes of this Airflow, or those whose command line has ``title`` in it."""
+        sessions = {process.pid for process in self._started}
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                if (
+                    # Tasks are in process groups of their own, but in the session.
+                    os.getsid(process.pid) in sessions
+                    and process.status() != psutil.STATUS_ZOMBIE
+                    and title in " ".join(process.cmdline())
+                ):
+                    found.append(process)
+        return found
+
+    def task_process(self, dag_id: str, run_id: str, task_id: str) -> psutil.Process | None:
+        """Return the process that runs the code of a task now, or None when it is not running."""
+        # The title that the task runner gives itself (airflow.sdk.execution_time.task_runner).
+        processes = self.processes(f"airflow worker -- {self.task(dag_id, run_id, task_id)['id']}")
+        return processes[0] if processes else None
+
+    def kill_triggerer(self) -> None:
+        """End the triggerer by SIGKILL, with the processes that it started."""
+        [triggerer] = [
+            process for process in self.processes("airflow triggerer") if "triggerer" not in process.parent().cmdline()
+        ]
+        killed = [triggerer, *triggerer.children(recursive=True)]
+        for process in killed:
+            process.kill()
+        psutil.wait_procs(killed, timeout=20)
+
+    # The REST API
+
+    def api(self, method: str, path: str, json: Any = None) -> Any:
+        """Call Airflow's REST API at ``/api/v2`` and return the decoded answer; httpx.HTTPStatusError if refused."""
+        response = self._http.request(method, f"/api/v2{path}", json=json).raise_for_status()
+        return response.json() if response.content else None
+
+    def trigger(self, dag_id: str, **conf: Any) -> str:
+        """Unpause a DAG, as soon as it is known, and start a run with ``conf`` over its params; return the run's id."""
+
+        def known() -> bool:
+            return any(dag["dag_id"] == dag_id for dag in self.api("GET", "/dags")["dags"])
+
+        wait_for(f"DAG {dag_id} is known", known, seconds=120)
+        self.api("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+        run = self.api("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
+        return str(run["dag_run_id"])
+
+    def wait_for_run(self, dag_id: str, run_id: str, seconds: float = 300) -> str:
+        """Wait for the end of a run; return its state, ``success`` or ``failed``."""
+
+        def ended() -> str | None:
+            state = self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
+            return state if state in ("success", "failed") else None
+
+        return wait_for(f"run {run_id} of {dag_id} has ended", ended, seconds=seconds)
+
+    def task(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """Return a task instance as the REST API gives it: ``id``, ``state``, ``try_number`` ..."""
+        task: dict[str, Any] = self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
+        return task
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """Return what a task has pushed."""
+        return self.api(
+            "GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}?deserialize=true"
+        )["value"]
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
+        """Return what one try of a task has logged, a line for each event."""
+        log = self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}")
+        return "\n".join(str(line["event"]) for line in log["content"])
+
+    # The log files
+
+    @property
+    def _log(self) -> Path:
+        return self._home / "standalone.log"
+
+    def _print_logs(self) -> None:
+        for log in [self._log, *sorted(self._home.glob("logs/dag_id=*/**/*.log"))]:
+            if log.exists():
+                lines = [line for line in log.read_text(errors="replace").splitlines() if "[http.access]" not in line]
+                print(f"--- the end of {log.relative_to(self._home)}", *lines[-40:], sep="\n")
+
+
+def wait_for(what: str, condition: Callable[[], T | None], seconds: float) -> T:
+    """Ask twice a second until ``condition`` gives something true; return that. RuntimeError after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"Waited {seconds} s in vain until {what}")
+        time.sleep(0.5)
+    return found
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]

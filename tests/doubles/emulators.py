@@ -1,0 +1,54 @@
+"""Emulators of MPS whose tasks end soon, and connections that lead to them."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from airflow_provider_mps.emulator import MpsEmulator
+
+CREATE = "CreateAigcAudioTask"
+DESCRIBE = "DescribeAigcAudioTask"
+
+
+@contextmanager
+def emulated(conn_id: str, *, timeout: float = 30, **arguments: Any) -> Iterator[MpsEmulator]:
+    """An emulator whose tasks take a fifth of a second, and the connection ``conn_id`` to it.
+
+    :param timeout: seconds that the client gives to one attempt of a call.
+    :param arguments: of the emulator.
+    """
+    told: dict[str, Any] = {"wait_seconds": 0.1, "run_seconds": 0.1, "requests_per_second": None}
+    with MpsEmulator(**told | arguments) as emulator:
+        connection = emulator.connection
+        connection["extra"] |= {"timeout": timeout}
+        name = f"AIRFLOW_CONN_{conn_id.upper()}"
+        os.environ[name] = json.dumps(connection)
+        try:
+            yield emulator
+        finally:
+            del os.environ[name]
+
+
+@pytest.fixture
+def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[MpsEmulator]:
+    """An emulator whose tasks end in a moment, without a limit; the default connection leads to it."""
+    with MpsEmulator(wait_seconds=0.1, run_seconds=0.1, requests_per_second=None) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(emulator.connection))
+        yield emulator
+
+
+@pytest.fixture
+def connect(emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Change the default connection: its own fields by name, all else in Extra."""
+
+    def change(**fields: Any) -> None:
+        connection = dict(emulator.connection)
+        own = {name: fields.pop(name) for name in ("login", "password", "host", "port", "schema") if name in fields}
+        connection |= own | {"extra": connection["extra"] | fields}
+        monkeypatch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(connection))
+
+    return change

@@ -1,0 +1,82 @@
+"""What is logged, kept as text to look for what must be there, and for what must not."""
+
+import logging
+import re
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import structlog
+from structlog.stdlib import PositionalArgumentsFormatter
+
+LOGGERS = ("", "httpx", "httpcore", "urllib3", "tencentcloud_sdk_common", "airflow", "airflow_provider_mps", "asyncio")
+
+
+class Lines(logging.Handler):
+    """All that is logged, as text: Airflow's own loggers are structlog's, those of the libraries are logging's.
+
+    :ivar arguments: what logging's lines were made of: a handler of somebody else may show more of it than the line.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.arguments: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+        self.arguments.append(repr(record.args))
+
+    def __call__(self, logger: Any, method: str, event: Any) -> Any:
+        """As structlog's last processor."""
+        event = PositionalArgumentsFormatter()(logger, method, event)
+        self.lines.append(str(event["event"]))
+        self.lines.extend(repr(value) for name, value in event.items() if name != "event")
+        if event.get("exc_info"):
+            self.lines.append(traceback.format_exc())
+        raise structlog.DropEvent
+
+    def of(self, text: str) -> list[str]:
+        """The lines that hold a text."""
+        return [line for line in self.lines if text in line]
+
+
+@contextmanager
+def kept_lines() -> Iterator[Lines]:
+    """What goes through the loggers of logging, at every level that they are set to."""
+    lines = Lines()
+    logging.getLogger().addHandler(lines)
+    try:
+        yield lines
+    finally:
+        logging.getLogger().removeHandler(lines)
+
+
+@pytest.fixture
+def logged() -> Iterator[Lines]:
+    """What is logged during the test, at every level that its loggers are set to."""
+    with kept_lines() as lines:
+        processors = structlog.get_config()["processors"]  # changed in place: loggers hold on to the list
+        before = list(processors)
+        processors[:] = [lines]
+        yield lines
+        processors[:] = before
+
+
+@pytest.fixture
+def all_turned_up() -> Iterator[None]:
+    """Every logger at DEBUG, as a user would set it who looks for something else."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+
+
+def no_secret_in(texts: Iterable[str]) -> bool:
+    """Whether texts hold neither the emulator's key, nor a result's URL, nor a signature."""
+    return not [text for text in texts if re.search(r"emulator-key|/files/|sign=|Signature=", text)]

@@ -1,3 +1,0 @@
-"""Fixtures of these tests."""
-
-from tests.support import connect, emulator, logged  # noqa: F401

@@ -1,0 +1,69 @@
+"""What becomes of a task at MPS when somebody ends the Airflow task that waits for it on a worker."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from airflow_provider_mps.emulator import MpsEmulator
+from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
+from scripts.standalone import wait_for
+from tests.doubles.logs import Lines
+from tests.doubles.task_instances import run_task
+from tests.doubles.ways import ARGUMENTS
+
+ABORTED, TOO_LATE, NEVER = "is aborted", "can be aborted only while it waits", "cannot be cancelled"
+
+
+def asked(emulator: MpsEmulator) -> bool:
+    """Whether somebody waits for the emulator's task."""
+    return any(request.action.startswith("Describe") for request in emulator.requests)
+
+
+@pytest.mark.parametrize(
+    ("operator", "waits", "aborts", "said"),
+    [
+        ("ProcessMediaOperator", True, 1, ABORTED),
+        ("ProcessMediaOperator", False, 0, TOO_LATE),
+        ("CreateAigcVideoTaskOperator", True, 0, NEVER),
+    ],
+)
+def test_a_worker_that_is_ended_in_the_midst_of_a_wait(
+    operator: str, waits: bool, aborts: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MpsEmulator(wait_seconds=600 if waits else 0, run_seconds=0 if waits else 600) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(emulator.connection))
+        arguments = ARGUMENTS.get(operator, {"prompt": "rain"}) | {
+            "wait_for_completion": True,
+            "deferrable": False,
+            "poll_interval": 0.1,
+        }
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tests.operators.killed", operator, json.dumps(arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            wait_for("it asks or ends", lambda: asked(emulator) or worker.poll() is not None, seconds=120)
+            worker.terminate()
+            output, _ = worker.communicate(timeout=60)
+        finally:
+            worker.kill()
+            worker.wait()
+        assert worker.returncode == 0, output
+        assert emulator.count("ManageTask") == aborts
+        [task] = emulator.tasks
+        assert (task.aborted_at is not None) is bool(aborts)
+    assert said in output
+    assert task.task_id in output
+
+
+def test_it_says_what_goes_on_and_nothing_before_there_is_a_task(emulator: MpsEmulator, logged: Lines) -> None:
+    waiting = CreateAigcAudioTaskOperator(task_id="create", prompt="rain")
+    waiting.on_kill()
+    assert logged.lines == []
+    run_task(waiting)
+    waiting.on_kill()
+    assert "goes on at MPS and is billed there" in logged.of(emulator.tasks[0].task_id)[-1]

@@ -1,0 +1,103 @@
+"""Deadlines hold in every way to wait, also while a question hangs, and a retry goes on with the same task."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout
+
+from airflow_provider_mps.api.errors import CallError, WaitTimeoutError
+from airflow_provider_mps.emulator import MpsEmulator
+from tests.doubles.emulators import emulated
+from tests.doubles.task_instances import State, TaskInstance
+from tests.doubles.ways import OPERATORS, SENSORS, Waiting, Way
+
+WAITINGS = [Waiting((OPERATORS if way.creates else SENSORS)[0], way) for way in Way]
+LONG = 60
+"""Seconds: far more than a test takes. What waits for this has missed its deadline."""
+
+
+@pytest.fixture
+def mps() -> Iterator[MpsEmulator]:
+    """An emulator whose tasks outlast the first tries, and a client that waits long for an answer."""
+    with emulated("mps", timeout=LONG, run_seconds=2) as emulator:
+        yield emulator
+
+
+def play_until_success(instance: TaskInstance) -> list[BaseException]:
+    """Let a user clear the task as often as it fails; what ended each try."""
+    errors: list[BaseException] = []
+    for _ in range(5):
+        outcome = instance.run()
+        errors += outcome.errors
+        if outcome.state is State.SUCCESS:
+            return errors
+    raise AssertionError(errors)
+
+
+def check(errors: list[BaseException], mps: MpsEmulator) -> None:
+    assert errors
+    assert len(mps.tasks) == 1
+    for error in errors:
+        assert "It goes on at MPS" in str(error)
+        assert "a retry of this Airflow task goes on waiting for it" in str(error)
+
+
+@pytest.mark.parametrize("waiting", WAITINGS, ids=str)
+def test_a_wait_ends_at_its_timeout_and_a_later_try_goes_on(waiting: Waiting, mps: MpsEmulator) -> None:
+    errors = play_until_success(waiting.task_instance(mps, "mps", timeout=1))
+    check(errors, mps)
+    expected = WaitTimeoutError if waiting.way.creates else AirflowSensorTimeout
+    assert {isinstance(error, expected) for error in errors} == {True}
+
+
+@pytest.mark.parametrize("waiting", WAITINGS, ids=str)
+def test_a_wait_ends_at_its_timeout_while_a_question_hangs(waiting: Waiting, mps: MpsEmulator) -> None:
+    mps.fault("hang", waiting.describe)
+    errors = play_until_success(waiting.task_instance(mps, "mps", timeout=1))
+    check(errors, mps)
+
+
+# A sensor that reschedules keeps execution_timeout for each poke alone, as every sensor of Airflow does.
+@pytest.mark.parametrize("waiting", [w for w in WAITINGS if w.way is not Way.SENSOR_RESCHEDULE], ids=str)
+@pytest.mark.parametrize("fault", [None, "hang"])
+def test_a_wait_ends_at_its_execution_timeout(waiting: Waiting, fault: str | None, mps: MpsEmulator) -> None:
+    if fault:
+        mps.fault(fault, waiting.describe)
+    limit = timedelta(seconds=1)
+    instance = waiting.task_instance(mps, "mps", timeout=LONG, retries=5, execution_timeout=limit)
+    outcome = instance.run()
+    assert outcome.state is State.SUCCESS, outcome.errors
+    assert all(isinstance(error, (AirflowTaskTimeout, WaitTimeoutError)) for error in outcome.errors)
+    check(outcome.errors, mps)
+
+
+@pytest.mark.parametrize("way", [way for way in Way if way.creates], ids=str)
+def test_a_try_that_finds_its_task_behind_a_question_that_hangs_ends_in_time(way: Way, mps: MpsEmulator) -> None:
+    instance = Waiting(OPERATORS[0], way).task_instance(mps, "mps", timeout=1, retries=0)
+    assert isinstance(instance.run().errors[0], WaitTimeoutError)
+    mps.fault("hang", OPERATORS[0].family.describe)
+    [error] = instance.run().errors
+    assert isinstance(error, CallError)
+    assert play_until_success(instance) is not None
+    assert len(mps.tasks) == 1
+
+
+@pytest.mark.parametrize("way", [way for way in Way if way.creates], ids=str)
+def test_an_execution_timeout_just_after_the_create_loses_nothing(
+    way: Way, mps: MpsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_mps.api.client import MpsClient
+
+    aclose, strikes = MpsClient.aclose, [AirflowTaskTimeout("Timeout")]
+
+    async def closing(client: MpsClient) -> None:
+        await aclose(client)
+        if strikes:  # the signal comes while the connection of the create is closed
+            raise strikes.pop()
+
+    monkeypatch.setattr(MpsClient, "aclose", closing)
+    outcome = Waiting(OPERATORS[0], way).task_instance(mps, "mps").run()
+    assert outcome.state is State.SUCCESS
+    assert outcome.tries == 2
+    assert len(mps.tasks) == 1

@@ -1,0 +1,147 @@
+"""Many triggers at once: one look-up of their connection, keys that are replaced meanwhile, and the metrics."""
+
+import asyncio
+import json
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat import connection as compat
+from airflow.providers.common.compat import sdk
+
+from airflow_provider_mps.emulator import MpsEmulator
+from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from tests.doubles.emulators import DESCRIBE
+from tests.doubles.in_time import ends
+
+REFUSED = "AuthFailure.SecretIdNotFound"
+
+
+class RecordedStats:
+    """Stands where Airflow's Stats does, and remembers."""
+
+    def __init__(self) -> None:
+        self.counted: Counter[str] = Counter()
+        self.gauges: dict[str, float] = {}
+        self.timings: list[tuple[str, timedelta, dict[str, str]]] = []
+
+    def incr(self, stat: str, count: int = 1, **how: Any) -> None:
+        self.counted[stat] += count
+
+    def gauge(self, stat: str, value: float, **how: Any) -> None:
+        self.gauges[stat] = value
+
+    def timing(self, stat: str, dt: timedelta, *, tags: dict[str, str]) -> None:
+        self.timings.append((stat, dt, tags))
+
+
+@pytest.fixture
+def stats(monkeypatch: pytest.MonkeyPatch) -> RecordedStats:
+    recorded = RecordedStats()
+    monkeypatch.setattr(sdk, "Stats", recorded, raising=False)
+    return recorded
+
+
+async def event(mps_task_id: str) -> dict[str, Any]:
+    """The event of a trigger that waits for the task."""
+    async for fired in MpsTaskTrigger("aigc_audio", mps_task_id, poll_interval=0.05).run():
+        return dict(fired.payload)
+    raise AssertionError("no event")
+
+
+def done_task(emulator: MpsEmulator) -> str:
+    return emulator.add_task(wait_seconds=0.0, run_seconds=0.0)
+
+
+def change_keys(emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put other keys into the connection."""
+    emulator.accept_credential("second-id", "second-key")
+    connection = emulator.connection | {"login": "second-id", "password": "second-key"}
+    monkeypatch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(connection))
+
+
+def asked_with(emulator: MpsEmulator) -> list[str]:
+    """The SecretId of each question."""
+    return [request.headers["authorization"].split("Credential=")[1].split("/")[0] for request in emulator.requests]
+
+
+def test_triggers_that_start_together_look_the_connection_up_once_and_later_ones_anew(
+    emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[str] = []
+    get = compat.get_async_connection
+
+    async def counted(conn_id: str) -> Any:
+        looked_up.append(conn_id)
+        return await get(conn_id)
+
+    monkeypatch.setattr(compat, "get_async_connection", counted)
+
+    async def work() -> list[Any]:
+        together = await asyncio.gather(*(event(done_task(emulator)) for _ in range(10)))
+        assert looked_up == ["tencent_mps_default"]
+        change_keys(emulator, monkeypatch)
+        await asyncio.sleep(1.1)  # what they share is old by then
+        return [*together, await event(done_task(emulator))]
+
+    assert {fired["status"] for fired in ends(lambda: asyncio.run(work()))} == {"done"}
+    assert asked_with(emulator) == ["emulator-id"] * 10 + ["second-id"]
+
+
+def test_keys_replaced_in_the_connection_are_taken_up_when_the_old_ones_are_refused(
+    emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    async def work() -> dict[str, Any]:
+        waits = asyncio.create_task(event(emulator.add_task(wait_seconds=0.0, run_seconds=3.0)))
+        await asyncio.sleep(1.1)
+        change_keys(emulator, monkeypatch)
+        emulator.fault("error", DESCRIBE, code=REFUSED)
+        return await waits
+
+    assert ends(lambda: asyncio.run(work()))["status"] == "done"
+    used = asked_with(emulator)
+    assert used == sorted(used)
+    assert set(used) == {"emulator-id", "second-id"}
+
+
+def test_keys_that_are_refused_and_not_replaced_end_the_wait(emulator: MpsEmulator) -> None:
+    emulator.fault("error", DESCRIBE, code=REFUSED, times=None)
+    fired = ends(lambda: asyncio.run(event(done_task(emulator))))
+    assert fired["status"] == "error"
+    assert REFUSED in fired["message"]
+    assert emulator.count(DESCRIBE) == 1
+
+
+def test_a_connection_that_is_wrong_ends_its_own_triggers_alone(
+    emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WRONG", json.dumps(emulator.connection | {"login": ""}))
+
+    async def wrong() -> str:
+        async for fired in MpsTaskTrigger("aigc_audio", done_task(emulator), "wrong").run():
+            return str(fired.payload["status"])
+        raise AssertionError("no event")
+
+    async def work() -> Any:
+        return await asyncio.gather(wrong(), event(done_task(emulator)))
+
+    status, fired = ends(lambda: asyncio.run(work()))
+    assert status == "error"
+    assert fired["status"] == "done"
+
+
+def test_the_metrics_tell_of_creates_polls_and_waits(emulator: MpsEmulator, stats: RecordedStats) -> None:
+    emulator.fault("error", DESCRIBE, code="RequestLimitExceeded")
+    task_id = MpsHook().create_aigc_audio_task(model_name="GL", model_version="3.0-clip", prompt="A tune")
+    assert ends(lambda: asyncio.run(event(task_id)))["status"] == "done"
+    assert stats.counted["mps.submitted"] == 1
+    assert stats.counted["mps.polls"] == emulator.count(DESCRIBE)
+    assert stats.counted["mps.throttled"] == 1
+    assert stats.gauges["mps.waiting"] == 0
+    assert 0 < stats.gauges["mps.rate"] < 0.97 * 20
+    ((name, waited, tags),) = stats.timings
+    assert (name, tags) == ("mps.wait_duration", {"kind": "aigc_audio", "state": "DONE"})
+    assert waited > timedelta(0)
