@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         "--rules",
         choices=("service", "reference"),
-        default="reference",
+        default="service",
         help="refuse what the service was seen to refuse, or only what the API reference states",
     )
     parser.add_argument("--site", choices=("intl", "cn"), default="intl", help="whose host this is")

@@ -62,7 +62,7 @@ class MpsEmulator:
         secret_id: str = "emulator-id",  # noqa: S107 - opens nothing but this emulator
         secret_key: str = "emulator-key",  # noqa: S107
         token: str = "",
-        rules: str = "reference",
+        rules: str = "service",
         site: str = "intl",
         wait_seconds: float = 0.5,
         run_seconds: float = 1.0,

@@ -55,7 +55,7 @@ def chromium() -> str:
 
 @pytest.fixture
 def mps() -> Iterator[Caller]:
-    with MpsEmulator(rules="service", wait_seconds=0, run_seconds=0) as emulator:
+    with MpsEmulator(wait_seconds=0, run_seconds=0) as emulator:
         caller = Caller(emulator)
         yield caller
         caller.client.close()

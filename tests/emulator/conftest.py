@@ -87,7 +87,7 @@ def start() -> Iterator[Callable[..., Caller]]:
     callers = []
 
     def start_one(**arguments: Any) -> Caller:
-        emulator = MpsEmulator(**({"requests_per_second": None, "rules": "service"} | arguments))
+        emulator = MpsEmulator(**({"requests_per_second": None} | arguments))
         emulator.start()
         callers.append(Caller(emulator))
         return callers[-1]
