@@ -11,7 +11,7 @@ from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, Call
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
 from tests.doubles.emulators import CREATE, DESCRIBE
-from tests.doubles.seen import MUSIC
+from tests.doubles.seen import MUSIC as PROMPT
 
 # The rows of the table: the codes, and whether a create and a read are sent again after one.
 REFUSED_BEFORE_IT_RAN = [
@@ -63,7 +63,7 @@ def read(emulator: MpsEmulator, task_id: str) -> str:
 
 def create(emulator: MpsEmulator) -> str:
     with MpsClient(settings(emulator.port, timeout=0.5)) as client:
-        return client.create(CREATE, MUSIC).task_id
+        return client.create(CREATE, PROMPT).task_id
 
 
 @pytest.mark.parametrize("code", REFUSED_BEFORE_IT_RAN + CLOCK_OR_TOKEN + IN_DOUBT)
@@ -154,7 +154,7 @@ def test_what_was_never_sent_is_known_to_be(
             monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
         # One attempt; a call repeats it.
         with MpsClient(there) as client, pytest.raises(CallError, match="nothing is billed") as failed:
-            client.run(client.attempt(CREATE, MUSIC))
+            client.run(client.attempt(CREATE, PROMPT))
     assert not failed.value.failure.may_have_run
     assert emulator.requests == []
 

@@ -21,7 +21,7 @@ from airflow_provider_mps.api.errors import (
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import Call, settings
 from tests.doubles.emulators import CREATE, DESCRIBE
-from tests.doubles.seen import MUSIC
+from tests.doubles.seen import MUSIC as PROMPT
 from tests.doubles.servers import Handler, LoopbackServer, hang, open_connections
 
 
@@ -31,7 +31,7 @@ def test_a_redirect_is_not_followed(emulator: MpsEmulator, call: Call) -> None:
         emulator.fault("redirect")
         for _ in range(2):
             with pytest.raises(UnreadableAnswerError, match="HTTP 307"):
-                call(settings(emulator.port), CREATE, MUSIC)
+                call(settings(emulator.port), CREATE, PROMPT)
         assert elsewhere.requests == []
     assert len(emulator.requests) == 2
 
@@ -43,14 +43,14 @@ def test_netrc_does_not_replace_the_signature(
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    assert call(settings(emulator.port), CREATE, MUSIC)["TaskId"]
+    assert call(settings(emulator.port), CREATE, PROMPT)["TaskId"]
     assert emulator.requests[0].headers["authorization"].startswith("TC3-HMAC-SHA256 Credential=emulator-id/")
 
 
 def test_an_unknown_authority_is_refused_before_anything_is_sent(call: Call, tls: ssl.SSLContext) -> None:
     with MpsEmulator(ssl_context=tls) as emulator:
         with pytest.raises(TransportError, match=r"CERTIFICATE_VERIFY_FAILED.*never left this machine"):
-            call(settings(emulator.port, scheme="https"), CREATE, MUSIC)
+            call(settings(emulator.port, scheme="https"), CREATE, PROMPT)
         assert emulator.requests == []
 
 
@@ -58,19 +58,19 @@ def test_an_unknown_authority_is_refused_before_anything_is_sent(call: Call, tls
 def test_tls_with_a_ca_bundle_or_unverified(call: Call, tls: ssl.SSLContext, ca_bundle: str, verified: bool) -> None:
     with MpsEmulator(ssl_context=tls) as emulator:
         verify = ca_bundle if verified else False
-        assert call(settings(emulator.port, scheme="https", verify=verify), CREATE, MUSIC)["TaskId"]
+        assert call(settings(emulator.port, scheme="https", verify=verify), CREATE, PROMPT)["TaskId"]
 
 
 def test_a_ca_bundle_that_is_not_there_is_named(call: Call) -> None:
     with pytest.raises(InvalidConnectionError, match=r"verify: no CA bundle at '/nowhere/ca.pem'"):
-        call(settings(1, scheme="https", verify="/nowhere/ca.pem"), CREATE, MUSIC)
+        call(settings(1, scheme="https", verify="/nowhere/ca.pem"), CREATE, PROMPT)
 
 
 @pytest.mark.parametrize("kind", ["hang", "hang_after", "drip", "drip_headers"])
 def test_one_deadline_lies_over_the_whole_attempt(emulator: MpsEmulator, call: Call, kind: str) -> None:
     emulator.fault(kind)
     with pytest.raises(TransportError, match=r"no answer within 0.5 s \(127.0.0.1\)"):
-        call(settings(emulator.port, timeout=0.5), CREATE, MUSIC)
+        call(settings(emulator.port, timeout=0.5), CREATE, PROMPT)
     assert emulator.count(CREATE) == 1
 
 
@@ -84,7 +84,7 @@ def test_an_answer_without_an_end_is_hung_up_on(call: Call) -> None:
             sent += handler.wfile.write(b" " * 65536)
 
     with LoopbackServer(endless) as server, pytest.raises(UnreadableAnswerError, match="larger than 10 MiB"):
-        call(settings(server.server_port), CREATE, MUSIC)
+        call(settings(server.server_port), CREATE, PROMPT)
     # What the sockets of both sides hold comes on top of the 10 MiB.
     assert sent < 30 * 1024**2
 
@@ -102,21 +102,21 @@ def test_an_answer_without_an_end_is_hung_up_on(call: Call) -> None:
 def test_an_answer_that_cannot_be_read(emulator: MpsEmulator, call: Call, kind: str, told: str) -> None:
     emulator.fault(kind)
     with pytest.raises(UnreadableAnswerError, match=told) as unreadable:
-        call(settings(emulator.port), CREATE, MUSIC)
+        call(settings(emulator.port), CREATE, PROMPT)
     assert unreadable.value.failure is Failure.SERVER_TROUBLE
     assert emulator.count(CREATE) == 1
 
 
 def test_the_content_type_is_not_trusted(emulator: MpsEmulator, call: Call) -> None:
     emulator.fault("wrong_content_type")
-    assert call(settings(emulator.port), CREATE, MUSIC)["TaskId"] == emulator.tasks[0].task_id
+    assert call(settings(emulator.port), CREATE, PROMPT)["TaskId"] == emulator.tasks[0].task_id
 
     def error(handler: Handler) -> None:
         body = {"Response": {"Error": {"Code": "InvalidAction", "Message": "no"}, "RequestId": "1"}}
         handler.answer(body, Content_Type="application/json; charset=utf-8")
 
     with LoopbackServer(error) as server, pytest.raises(ApiError, match="InvalidAction"):
-        call(settings(server.server_port), CREATE, MUSIC)
+        call(settings(server.server_port), CREATE, PROMPT)
 
 
 @pytest.mark.parametrize("task_id", [None, "", 7, [], "x" * 201])
@@ -127,7 +127,7 @@ def test_an_accepted_create_without_a_task_id_is_in_doubt(task_id: object) -> No
         MpsClient(settings(server.server_port)) as client,
         pytest.raises(AmbiguousCreateError, match="A paid task may exist") as doubt,
     ):
-        client.create(CREATE, MUSIC)
+        client.create(CREATE, PROMPT)
     assert isinstance(doubt.value.__cause__, MissingTaskIdError)
     assert doubt.value.request_id == "the-request"
     assert len(server.requests) == 1
@@ -192,14 +192,14 @@ def forward(handler: Handler) -> None:
 
 def test_a_proxy_for_plain_http(call: Call) -> None:
     with LoopbackServer(forward) as proxy:
-        assert call(settings(1, proxy=proxy.url), CREATE, MUSIC)["TaskId"] == "by-proxy"
+        assert call(settings(1, proxy=proxy.url), CREATE, PROMPT)["TaskId"] == "by-proxy"
     assert proxy.requests[0].path == "http://127.0.0.1:1/"
 
 
 def test_a_proxy_for_https_sees_no_request(call: Call, tls: ssl.SSLContext, ca_bundle: str) -> None:
     with LoopbackServer(forward) as proxy, MpsEmulator(ssl_context=tls) as emulator:
         over_proxy = settings(emulator.port, scheme="https", verify=ca_bundle, proxy=proxy.url)
-        assert call(over_proxy, CREATE, MUSIC)["TaskId"] == emulator.tasks[0].task_id
+        assert call(over_proxy, CREATE, PROMPT)["TaskId"] == emulator.tasks[0].task_id
     [seen] = proxy.requests
     assert (seen.method, seen.path) == ("CONNECT", f"127.0.0.1:{emulator.port}")
     assert "authorization" not in seen.headers
@@ -209,7 +209,7 @@ def test_a_proxy_that_refuses_the_tunnel_was_sent_nothing_of_the_call() -> None:
     with LoopbackServer(lambda handler: handler.answer(b"", status=403)) as proxy:
         over_proxy = settings(1, scheme="https", proxy=proxy.url)
         with MpsClient(over_proxy) as client, pytest.raises(TransportError, match="403") as refused:
-            client.run(client.attempt(CREATE, MUSIC, Sending()))
+            client.run(client.attempt(CREATE, PROMPT, Sending()))
     assert refused.value.failure is Failure.NEVER_SENT
 
 
@@ -218,11 +218,11 @@ def test_a_proxy_of_the_environment_is_not_used(
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    assert call(settings(emulator.port), CREATE, MUSIC)["TaskId"]
+    assert call(settings(emulator.port), CREATE, PROMPT)["TaskId"]
 
 
 @pytest.mark.parametrize("proxy", ["not a url", "ftp://127.0.0.1:1", "http://127.0.0.1:x"])
 def test_a_proxy_that_is_none_is_named(emulator: MpsEmulator, call: Call, proxy: str) -> None:
     with pytest.raises(InvalidConnectionError, match=r"^proxy: "):
-        call(settings(emulator.port, proxy=proxy), CREATE, MUSIC)
+        call(settings(emulator.port, proxy=proxy), CREATE, PROMPT)
     assert emulator.requests == []
