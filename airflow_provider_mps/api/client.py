@@ -119,32 +119,27 @@ class MpsClient:
         return self._loop.run(coroutine)
 
     def call(self, action: str, params: dict[str, Any], within: float | None = None) -> dict[str, Any]:
-        """The sync twin of :meth:`acall`.
+        """The sync twin of :meth:`acall`."""
+        return self.run(self.acall(action, params, within))
 
-        :param within: seconds for the call with all its repeats.
-        """
-        return self.run(self._call_within(action, params, within))
-
-    async def _call_within(self, action: str, params: dict[str, Any], within: float | None) -> dict[str, Any]:
-        try:
-            async with asyncio.timeout(within):
-                return await self.acall(action, params)
-        except TimeoutError:
-            raise self._no_answer(action, f"no answer within {within:g} s", None) from None
-
-    async def acall(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def acall(self, action: str, params: dict[str, Any], within: float | None = None) -> dict[str, Any]:
         """Call an action; the ``Response`` object.
 
-        Reads (Describe..., List..., Get...) are repeated when that may help, anything else only where it surely
+        Reads (Describe..., List..., Get...) are repeated when that may help, anything else only where it certainly
         did not run.
 
+        :param within: seconds for the call with all its repeats.
         :raises CallError: the last failure, which says what it means.
+        :raises AmbiguousCreateError: no read: it was sent, and may have run.
         """
-        if is_read(action):
-            return await self._repeated(action, params, True, Sending())
+        read = is_read(action)
         sending = Sending()
-        with _in_doubt(action, params, sending):
-            return await self._repeated(action, params, False, sending)
+        try:
+            async with asyncio.timeout(within):
+                with nullcontext() if read else _in_doubt(action, params, sending):
+                    return await self._repeated(action, params, read, sending)
+        except TimeoutError:
+            raise self._no_answer(action, f"no answer within {within:g} s", None) from None
 
     async def create(self, action: str, params: dict[str, Any], repeatable: bool = False) -> CreatedTask:
         """Create a task that is paid for. It is sent again only where it certainly did not run.
