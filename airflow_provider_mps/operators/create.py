@@ -147,7 +147,7 @@ class CreateTaskOperator(WaitsForTask):
             remembered = memory.recall()
             if self.request.repeatable:
                 unanswered = remembered.session_id if remembered else ""
-                params.setdefault("SessionId", unanswered or self._session_id(context["ti"], request_digest))
+                params.setdefault("SessionId", unanswered or self._session_id(context, request_digest))
             status = self._resume(hook, memory, remembered, params, deadline) if remembered else None
             self._mps_task_id = status.task_id if status else self._submit(hook, memory, params)
             failed_before = status is not None and status.state is TaskState.FAIL
@@ -181,11 +181,17 @@ class CreateTaskOperator(WaitsForTask):
         thread.start()
         thread.join(_ABORT_SECONDS)
 
-    def _session_id(self, ti: Any, request_digest: str) -> str:
-        """A SessionId that all tries of a task instance share, and that a clear changes: a clear raises max_tries."""
+    def _session_id(self, context: Context, request_digest: str) -> str:
+        """A SessionId that all tries of a task instance share.
+
+        A clear changes it, for it raises max_tries. So does a run that is deleted and made again under its old run_id,
+        for it starts at another time; Airflow changes a run's start_date only when tasks of an ended one are cleared.
+        """
         from airflow_provider_mps.api.sessions import session_id
 
-        return session_id(request_digest, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries)
+        ti, run = context["ti"], context.get("dag_run")
+        started = getattr(run, "start_date", None)
+        return session_id(request_digest, ti.dag_id, ti.run_id, started, ti.task_id, ti.map_index, ti.max_tries)
 
     def _arguments(self) -> dict[str, Any]:
         """The arguments that describe the request."""

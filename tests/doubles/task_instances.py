@@ -81,6 +81,13 @@ class Outcome:
     xcoms: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class DagRun:
+    """What Airflow tells of a DAG run beside its ids, as far as it is used."""
+
+    start_date: datetime.datetime = field(default_factory=partial(datetime.datetime.now, datetime.UTC))
+
+
 class TaskInstance:
     """One task of one DAG run, with the task state store that Airflow keeps for it.
 
@@ -90,6 +97,7 @@ class TaskInstance:
     :param retries: Airflow's retries after the first try.
     :ivar kills: at which step the worker of each try is killed; None, or no entry: it lives.
     :ivar triggerer_dies: whether the triggerer is lost once during each deferral, and started again.
+    :ivar dag_run: what Airflow tells of the run; to be replaced when a user deletes it and makes it again.
     :ivar has_store: whether Airflow has a task state store, as it does from 3.3 on.
     :ivar stored: what is in it: JSON, by key.
     """
@@ -101,6 +109,7 @@ class TaskInstance:
         self.max_tries = 0
         self.kills: list[int | None] = []
         self.triggerer_dies = False
+        self.dag_run = DagRun()
         self.has_store = True
         self.stored: dict[str, str] = {}
         self.worker = Worker()
@@ -135,7 +144,9 @@ class TaskInstance:
     @property
     def context(self) -> Any:
         """What Airflow hands to ``execute``, as far as it is used."""
-        return {"ti": self, "outlet_events": {}} | ({"task_state_store": self} if self.has_store else {})
+        return {"ti": self, "dag_run": self.dag_run, "outlet_events": {}} | (
+            {"task_state_store": self} if self.has_store else {}
+        )
 
     def _one_try(self) -> Any:
         task = self.make()
