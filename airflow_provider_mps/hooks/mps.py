@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, Unpack
 
 from airflow.providers.common.compat.sdk import BaseHook
@@ -151,7 +151,8 @@ class MpsHook(BaseHook):
         from airflow_provider_mps.api.requests import AUDIO_REQUEST
 
         with airflow_errors():
-            return (await self.acreate(AUDIO_REQUEST, AUDIO_REQUEST.build(fields))).task_id
+            told = partial(self.log.info, "MPS has accepted %s: task %s", AUDIO_REQUEST.action)
+            return (await self.acreate(AUDIO_REQUEST, AUDIO_REQUEST.build(fields), on_created=told)).task_id
 
     def describe_aigc_audio_task(self, mps_task_id: str) -> TaskStatus:
         """The status of an AIGC audio task.

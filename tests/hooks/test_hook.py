@@ -22,6 +22,7 @@ from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from tests.doubles.emulators import CREATE, DESCRIBE
+from tests.doubles.logs import Lines
 from tests.hooks.conftest import CALLS, acall
 
 
@@ -115,12 +116,13 @@ def test_an_unknown_action_is_the_services_to_refuse(emulator: MpsEmulator, call
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-def test_create_and_describe(emulator: MpsEmulator, is_async: bool) -> None:
+def test_create_and_describe(emulator: MpsEmulator, logged: Lines, is_async: bool) -> None:
     hook = MpsHook()
     create = acreate_aigc_audio_task if is_async else hook.create_aigc_audio_task
     describe = adescribe_aigc_audio_task if is_async else hook.describe_aigc_audio_task
     task_id = create(prompt="rain", model_name="GL", additional_parameters={"n": 2})
     assert task_id == emulator.tasks[0].task_id
+    assert len(logged.of(task_id)) == 1, "if the task fails afterwards, the log alone has it"
     assert emulator.requests[0].params == {"ModelName": "GL", "Prompt": "rain", "AdditionalParameters": '{"n": 2}'}
 
     done = emulator.add_task(wait_seconds=0, run_seconds=0)
