@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, timeout
 
 from airflow_provider_mps.api.errors import (
     AmbiguousCreateError,
@@ -96,6 +96,32 @@ def test_airflow_retries_a_read_without_an_answer_and_no_create(method: str, emu
     else:
         assert isinstance(unanswered.value, AmbiguousCreateError)
     assert isinstance(unanswered.value, AirflowFailException) is ("describe" not in method)
+
+
+@pytest.mark.parametrize("method", ["call", "create_aigc_audio_task"])
+def test_an_execution_timeout_while_a_create_is_under_way_is_not_retried(method: str, emulator: MpsEmulator) -> None:
+    emulator.fault("hang_after")
+    with pytest.raises(AmbiguousCreateError, match="A paid task may exist") as doubt, timeout(1):
+        METHODS[method]()
+    assert isinstance(doubt.value, AirflowFailException)
+    assert len(emulator.tasks) == 1
+
+
+@pytest.mark.parametrize("method", ["acall", "acreate_aigc_audio_task"])
+def test_nor_is_a_timeout_of_asyncio(method: str, emulator: MpsEmulator) -> None:
+    emulator.fault("hang_after")
+    calls: dict[str, Callable[[], Any]] = {
+        "acall": lambda: MpsHook().acall(CREATE, {"Prompt": "rain"}),
+        "acreate_aigc_audio_task": lambda: MpsHook().acreate_aigc_audio_task(prompt="rain"),
+    }
+
+    async def create() -> None:
+        async with asyncio.timeout(1):
+            await calls[method]()
+
+    with pytest.raises(AmbiguousCreateError, match="A paid task may exist") as doubt:
+        asyncio.run(create())
+    assert isinstance(doubt.value, AirflowFailException)
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if not name.startswith("a")])

@@ -150,6 +150,21 @@ class TestOneTaskInstance:
         assert len(emulator.tasks) == 2
 
 
+@pytest.mark.parametrize(("code", "tries"), [("UnauthorizedOperation.CamNoAuth", 1), ("SomethingNew", 2)])
+@pytest.mark.usefixtures("mps_short_waits")
+def test_where_the_first_task_cannot_be_looked_for_no_other_one_is_made(
+    waiting: Waiting, emulator: MpsEmulator, code: str, tries: int
+) -> None:
+    """Airflow retries only where a retry may find it."""
+    emulator.fault("cut_after", waiting.create)
+    emulator.fault("error", "DescribeTasks", code=code, times=None)
+    outcome = waiting.task_instance(emulator, CONN_ID).run()
+    assert (outcome.state, outcome.tries, len(emulator.tasks)) == (State.FAILED, tries, 1)
+    for error in outcome.errors:
+        assert isinstance(error, DuplicateSessionError)
+        assert "runs once and is billed once" in str(error)
+
+
 def test_a_session_id_that_is_given_is_used_as_it_is(waiting: Waiting, emulator: MpsEmulator) -> None:
     instance = waiting.task_instance(emulator, CONN_ID, session_id="mine-1")
     assert instance.run().state is State.SUCCESS
