@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Self, TypeVar
+from functools import lru_cache, partial
+from typing import Any, Protocol, Self, TypeVar
 
 import anyio
 import httpx
@@ -46,6 +46,19 @@ _T = TypeVar("_T")
 Response = dict[str, Any]
 
 
+class Notes(Protocol):
+    """What remembers a task that is paid for."""
+
+    def sending(self, session_id: str) -> None:
+        """The create is about to leave; what this raises keeps it here."""
+
+    def refused(self) -> None:
+        """It did not run."""
+
+    def created(self, task_id: str) -> None:
+        """It ran."""
+
+
 class Sending:
     """What is known of a create under way: after ``sent``, only a refusal proves that it did not run.
 
@@ -59,6 +72,11 @@ class Sending:
         self._earlier_in_doubt = False
         self._leaves = leaves
         self._refused = refused
+
+    @classmethod
+    def noted(cls, notes: Notes | None, session_id: str = "") -> Self:
+        """One that is noted by what remembers it."""
+        return cls(partial(notes.sending, session_id), notes.refused) if notes else cls()
 
     def begin(self) -> None:
         """Another attempt begins. A refusal of this one says nothing of an earlier one that is in doubt."""
@@ -141,33 +159,34 @@ class MpsClient:
         return self._loop.run(coroutine)
 
     def call(self, action: str, params: dict[str, Any], within: float | None = None) -> dict[str, Any]:
-        """The sync twin of :meth:`acall`.
+        """The sync twin of :meth:`acall`."""
+        return self.run(self.acall(action, params, within))
 
-        :param within: seconds for the call with all its repeats.
-        """
-        return self.run(self._call_within(action, params, within))
-
-    async def _call_within(self, action: str, params: dict[str, Any], within: float | None) -> dict[str, Any]:
-        try:
-            async with asyncio.timeout(within):
-                return await self.acall(action, params)
-        except TimeoutError:
-            raise self._no_answer(action, f"no answer within {within:g} s", None) from None
-
-    async def acall(self, action: str, params: dict[str, Any], sending: Sending | None = None) -> dict[str, Any]:
+    async def acall(
+        self,
+        action: str,
+        params: dict[str, Any],
+        within: float | None = None,
+        sending: Sending | None = None,
+    ) -> dict[str, Any]:
         """Call an action; the ``Response`` object.
 
         Reads (Describe..., List..., Get...) are repeated when that may help, anything else only where it certainly
         did not run.
 
+        :param within: seconds for the call with all its repeats.
         :param sending: learns when the request leaves and when it is refused.
         :raises CallError: the last failure, which says what it means.
+        :raises AmbiguousCreateError: no read: it was sent, and may have run.
         """
+        read = is_read(action)
         sending = sending or Sending()
-        if is_read(action):
-            return await self._repeated(action, params, True, sending)
-        with _in_doubt(action, params, sending):
-            return await self._repeated(action, params, False, sending)
+        try:
+            async with asyncio.timeout(within):
+                with nullcontext() if read else _in_doubt(action, params, sending):
+                    return await self._repeated(action, params, read, sending)
+        except TimeoutError:
+            raise self._no_answer(action, f"no answer within {within:g} s", None) from None
 
     async def create(
         self, action: str, params: dict[str, Any], repeatable: bool = False, sending: Sending | None = None

@@ -197,22 +197,30 @@ def _media_state(response: Response) -> tuple[TaskState, str]:
     own = _own_object(response)
     if not own:
         return TaskState.FAIL, f"it is FINISH without a {response.get('TaskType')} that would tell how it ended"
-    failures = list(_failures(str(response.get("TaskType")), own))
-    return (TaskState.FAIL, "; ".join(failures)) if failures else (TaskState.DONE, "")
-
-
-def _failures(path: str, part: Any) -> Iterator[str]:
-    """Each result in an object, at any depth, that says that it failed."""
-    if isinstance(part, list):
-        for number, item in enumerate(part):
-            yield from _failures(f"{path}[{number}]", item)
-    elif isinstance(part, dict):
+    failures, done = [], []
+    for path, part in _parts(str(response.get("TaskType")), own):
         if part.get("ErrCode") or part.get("Status") == "FAIL":
             code = part.get("ErrCodeExt") or part.get("ErrCode")
-            yield f"{path}: {part.get('Message') or 'no message'} (ErrCode {code})"
+            failures.append(f"{path}: {part.get('Message') or 'no message'} (ErrCode {code})")
+        elif part.get("Status") == "SUCCESS":
+            done.append(path)
+    if not failures:
+        return TaskState.DONE, ""
+    if done:
+        failures.append(f"these parts are done, and a new task would make, and bill, them again: {', '.join(done)}")
+    return TaskState.FAIL, "; ".join(failures)
+
+
+def _parts(path: str, part: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each object in an object, at any depth, with its path, but not what quotes the request."""
+    if isinstance(part, list):
+        for number, item in enumerate(part):
+            yield from _parts(f"{path}[{number}]", item)
+    elif isinstance(part, dict):
+        yield path, part
         for key, value in part.items():
             if key != "Input":
-                yield from _failures(f"{path}.{key}", value)
+                yield from _parts(f"{path}.{key}", value)
 
 
 def _media_files(response: Response) -> dict[str, list[str]]:

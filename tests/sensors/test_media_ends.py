@@ -87,6 +87,26 @@ def test_what_is_finished_and_has_not_succeeded_fails_the_wait(
     assert "secret" not in str(raised.value)
 
 
+def test_the_parts_that_are_done_are_named(wait: Callable[..., Any]) -> None:
+    """A new ProcessMedia would make, and bill, these again."""
+    answer = workflow(
+        transcode(),
+        transcode(Status="FAIL", ErrCode=30000, Message="no codec", Output=None),
+        transcode(Status="PROCESSING", Output=None),
+        AiAnalysisResultSet=[{"Type": "Cover", "CoverTask": {"Status": "SUCCESS"}}],
+    )
+    with pytest.raises(TaskFailedError) as raised:
+        wait(answer)
+    done = str(raised.value).partition("done")[2].partition(": ")[2]
+    assert done == "WorkflowTask.MediaProcessResultSet[0].TranscodeTask, WorkflowTask.AiAnalysisResultSet[0].CoverTask"
+
+
+def test_where_no_part_is_done_none_is_named(wait: Callable[..., Any]) -> None:
+    with pytest.raises(TaskFailedError) as raised:
+        wait(workflow(transcode(Status="FAIL", ErrCode=30000, Message="no codec", Output=None)))
+    assert "done" not in str(raised.value)
+
+
 def test_what_a_request_quotes_of_a_failure_is_none(wait: Callable[..., Any]) -> None:
     result, _ = wait(workflow(transcode(Input={"Status": "FAIL", "ErrCode": 1})))
     assert result["TaskId"] == "the-task"
