@@ -56,12 +56,11 @@ with DAG(
     lay_music_under_video = EditMediaOperator(
         task_id="lay_music_under_video",
         **lay_soundtrack(
-            video="{{ ti.xcom_pull(task_ids='make_video', key='cos_uris')[0] }}",
-            audio="{{ ti.xcom_pull(task_ids='make_music', key='cos_uris')[0] }}",
+            video="{{ ti.xcom_pull(task_ids='make_video', key='cos_urls')[0] }}",
+            audio="{{ ti.xcom_pull(task_ids='make_music', key='cos_urls')[0] }}",
             gain=0.8,
             length=SECONDS,
         ),
-        cos_region=BUCKET["Region"],
         output_cos=BUCKET,
         output_object_path="/films/{{ ds_nodash | default('film') }}.mp4",
         **wait,

@@ -6,9 +6,9 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Self, TypeVar
 
@@ -44,14 +44,19 @@ MAX_CONNECTIONS = 8
 
 _T = TypeVar("_T")
 Response = dict[str, Any]
+Prepare = Callable[[dict[str, Any], Keys], dict[str, Any]]
 
 
 @dataclass
 class Sending:
-    """What is known of a create under way: after ``sent``, only a refusal proves that it did not run."""
+    """A create under way: after ``sent``, only a refusal proves that it did not run.
+
+    :param prepare: makes of the request what is sent, by the keys of the moment. Errors show the request itself.
+    """
 
     sent: bool = False
     at: float = 0.0
+    prepare: Prepare = field(default=lambda params, keys: params)
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
         """httpcore's "trace" extension: it tells each step of a request."""
@@ -146,15 +151,18 @@ class MpsClient:
         with _in_doubt(action, params, sending):
             return await self._repeated(action, params, False, sending)
 
-    async def create(self, action: str, params: dict[str, Any], repeatable: bool = False) -> CreatedTask:
+    async def create(
+        self, action: str, params: dict[str, Any], repeatable: bool = False, prepare: Prepare | None = None
+    ) -> CreatedTask:
         """Create a task that is paid for. It is sent again only where it certainly did not run.
 
         :param repeatable: whether a repeat makes no second task: the request has a SessionId. It is repeated like a
             read.
+        :param prepare: makes of ``params`` what is sent, by the keys of the moment. Errors show ``params`` alone.
         :raises AmbiguousCreateError: it was sent, and a paid task may exist.
         :raises CallError: it failed, and certainly did not run, or may be repeated.
         """
-        sending = Sending()
+        sending = Sending(prepare=prepare) if prepare else Sending()
         with nullcontext() if repeatable else _in_doubt(action, params, sending):
             response = await self._repeated(action, params, repeatable, sending)
             task_id = response.get("TaskId")
@@ -236,7 +244,7 @@ class MpsClient:
         request = httpx.Request(
             "POST",
             self._url,
-            content=json.dumps(params).encode(),
+            content=json.dumps(sending.prepare(params, keys) if sending else params).encode(),
             headers={**self._headers, "X-TC-Action": action},
             extensions={"trace": sending.trace} if sending else None,
         )

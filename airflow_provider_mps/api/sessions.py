@@ -6,14 +6,17 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mps.api.client import CreatedTask
+from airflow_provider_mps.api.cos import reachable_url
 from airflow_provider_mps.api.errors import About, ApiError, MpsError
 from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.api.tasks import MEDIA, TaskState
 
 if TYPE_CHECKING:
+    from airflow_provider_mps.api.auth import Keys
     from airflow_provider_mps.api.client import MpsClient
     from airflow_provider_mps.api.requests import RequestShape
 
@@ -59,9 +62,13 @@ async def create_once(
     :raises DuplicateSessionError: MPS has the task already, and does not say which one it is.
     :raises FirstTaskFailedError: MPS has the task already, and it has failed.
     """
+
+    def prepare(params: dict[str, Any], keys: Keys) -> dict[str, Any]:
+        return shape.with_references(params, partial(reachable_url, keys=keys, settings=client.settings))
+
     while True:
         try:
-            created = await client.create(shape.action, params, shape.repeatable)
+            created = await client.create(shape.action, params, shape.repeatable, prepare)
         except ApiError as error:
             if error.about is About.FIELD_NAME and (other := shape.other_spelling(params)) is not None:
                 params = other
