@@ -154,7 +154,7 @@ def test_a_retry_is_the_same_request_whoever_signs_it(emulator: MpsEmulator, con
 
     connect(cos_region=REGION)
     emulator.accept_credential("another-id", "another-key")
-    arguments = {"image_url": URI, "wait_for_completion": True, "poll_interval": 0.1}
+    arguments: dict[str, Any] = {"image_url": URI, "wait_for_completion": True, "poll_interval": 0.1}
     outcome = FailsAtFirst(lambda: CreateAigcVideoTaskOperator(task_id="create", **arguments)).run()
     assert (outcome.state, outcome.tries) == (State.SUCCESS, 2)
     assert len(creates(emulator)) == 1
