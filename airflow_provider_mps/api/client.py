@@ -44,6 +44,7 @@ MAX_CONNECTIONS = 8
 
 _T = TypeVar("_T")
 Response = dict[str, Any]
+Prepare = Callable[[dict[str, Any], Keys], dict[str, Any]]
 
 
 class Sending:
@@ -51,11 +52,18 @@ class Sending:
 
     :param leaves: called just before the request leaves this machine; what it raises keeps it here.
     :param refused: called after the request has left, when it is certain that it did not run.
+    :param prepare: makes of the request what is sent, by the keys of the moment. Errors show the request itself.
     """
 
-    def __init__(self, leaves: Callable[[], None] | None = None, refused: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        leaves: Callable[[], None] | None = None,
+        refused: Callable[[], None] | None = None,
+        prepare: Prepare = lambda params, keys: params,
+    ) -> None:
         self.sent = False
         self.at = 0.0
+        self.prepare = prepare
         self._earlier_in_doubt = False
         self._leaves = leaves
         self._refused = refused
@@ -262,7 +270,7 @@ class MpsClient:
         request = httpx.Request(
             "POST",
             self._url,
-            content=json.dumps(params).encode(),
+            content=json.dumps(sending.prepare(params, keys) if sending else params).encode(),
             headers={**self._headers, "X-TC-Action": action},
             extensions={"trace": sending.trace} if sending else None,
         )

@@ -9,11 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_mps.api.client import CreatedTask, Sending
+from airflow_provider_mps.api.cos import reachable_url
 from airflow_provider_mps.api.errors import About, ApiError, MpsError
 from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.api.tasks import MEDIA, TaskState
 
 if TYPE_CHECKING:
+    from airflow_provider_mps.api.auth import Keys
     from airflow_provider_mps.api.client import MpsClient
     from airflow_provider_mps.api.requests import RequestShape
 
@@ -72,10 +74,14 @@ async def create_once(
     :raises DuplicateSessionError: MPS has the task already, and does not say which one it is.
     :raises FirstTaskFailedError: MPS has the task already, and it has failed.
     """
+
+    def prepare(params: dict[str, Any], keys: Keys) -> dict[str, Any]:
+        return shape.with_references(params, partial(reachable_url, keys=keys, settings=client.settings))
+
     while True:
-        sending = None
+        sending = Sending(prepare=prepare)
         if notes:
-            sending = Sending(partial(notes.sending, params.get("SessionId", "")), notes.refused)
+            sending = Sending(partial(notes.sending, params.get("SessionId", "")), notes.refused, prepare)
         try:
             created = await client.create(shape.action, params, shape.repeatable, sending)
         except ApiError as error:
