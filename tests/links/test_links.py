@@ -100,8 +100,9 @@ def opened(link: Any, operator: Any) -> str:
     return found
 
 
+@pytest.mark.usefixtures("all_turned_up")
 @pytest.mark.parametrize("link", RESULT_LINKS)
-def test_a_result_in_the_user_s_own_bucket_opens(link: Any, emulator: MpsEmulator) -> None:
+def test_a_result_in_the_user_s_own_bucket_opens(link: Any, emulator: MpsEmulator, logged: Lines) -> None:
     create = CreateAigcAudioTaskOperator(
         task_id="create",
         prompt="rain",
@@ -112,6 +113,8 @@ def test_a_result_in_the_user_s_own_bucket_opens(link: Any, emulator: MpsEmulato
     task_id, xcoms = run_task(create)
     bare = f"https://{HOST}/parts/{task_id}-0.wav"
     found = opened(link, in_bucket(bare))
+    assert logged.lines
+    assert [line for line in [*logged.lines, *logged.arguments] if "X-Amz" in line or "AWS4" in line] == []
     answer = httpx.get(found)
     assert (answer.status_code, answer.content[:4]) == (200, b"RIFF")
     assert parse_qs(urlsplit(found).query)["X-Amz-Expires"] == ["3600"]
