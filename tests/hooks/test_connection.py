@@ -97,7 +97,7 @@ def test_the_region_is_sent(emulator: MpsEmulator, connect: Connect) -> None:
 def test_a_bucket_s_region_is_not_that_of_the_calls(emulator: MpsEmulator, connect: Connect) -> None:
     connect(site="intl", cos_region="ap-guangzhou")
     hook = MpsHook()
-    hook.create_aigc_audio_task(prompt="rain")
+    assert hook.test_connection()[0]
     assert (hook.settings.region, hook.settings.cos_region) == ("", "ap-guangzhou")
     assert "x-tc-region" not in emulator.requests[0].headers
 
@@ -142,7 +142,7 @@ def test_the_international_site_takes_no_region_of_china_s_mainland(
 
 def test_the_site_in_china_takes_it(emulator: MpsEmulator, connect: Connect) -> None:
     connect(region="ap-guangzhou", site="cn")
-    MpsHook().create_aigc_audio_task(prompt="rain")
+    assert MpsHook().test_connection()[0]
     assert emulator.requests[0].headers["x-tc-region"] == "ap-guangzhou"
     connect(region="ap-guangzhou", host="mps.tencentcloudapi.com", port=None, schema="https")
     assert MpsHook().settings.region == "ap-guangzhou", "whatever the site's default is"

@@ -105,6 +105,9 @@ def opened(link: Any, operator: Any) -> str:
 def test_a_result_in_the_user_s_own_bucket_opens(link: Any, emulator: MpsEmulator, logged: Lines) -> None:
     create = CreateAigcAudioTaskOperator(
         task_id="create",
+        model_name="MiniMaxMusic",
+        model_version="2.6",
+        scene_type="music",
         prompt="rain",
         store_cos_param=STORE | {"CosBucketRegion": "ap-guangzhou"},
         wait_for_completion=True,

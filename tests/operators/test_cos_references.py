@@ -56,6 +56,12 @@ ways = pytest.mark.parametrize(
 
 
 @pytest.fixture
+def emulator_rules() -> str:
+    """The reference's: these requests are about fields, not about what a model takes."""
+    return "reference"
+
+
+@pytest.fixture
 def name(emulator: MpsEmulator) -> str:
     """The name of a file that MPS has stored in the bucket."""
     create = CreateAigcAudioTaskOperator(
