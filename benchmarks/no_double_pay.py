@@ -108,6 +108,9 @@ def with_this_package(emulator: MpsEmulator, conn_id: str) -> tuple[bool, set[st
     for _ in range(1 + RETRIES):
         create = CreateAigcAudioTaskOperator(
             task_id="create",
+            model_name="MiniMaxMusic",
+            model_version="2.6",
+            scene_type="music",
             prompt="rain",
             mps_conn_id=conn_id,
             wait_for_completion=True,
@@ -136,6 +139,7 @@ def with_the_sdk(emulator: MpsEmulator, conn_id: str, *, retries: int) -> tuple[
     for _ in range(1 + retries):
         try:
             create = models.CreateAigcAudioTaskRequest()
+            create.ModelName, create.ModelVersion, create.SceneType = "MiniMaxMusic", "2.6", "music"
             create.Prompt = "rain"
             describe = models.DescribeAigcAudioTaskRequest()
             describe.TaskId = client.CreateAigcAudioTask(create).TaskId

@@ -16,6 +16,7 @@ from airflow_provider_mps.operators.mps import (
     EditMediaOperator,
 )
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
+from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.task_instances import State, TaskInstance
 
 BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}
@@ -61,7 +62,7 @@ def lineage(operator: Any) -> Any:
 
 
 def test_without_openlineage_there_is_nothing_to_tell(emulator: MpsEmulator) -> None:
-    assert lineage(CreateAigcAudioTaskOperator(task_id="create", prompt="rain", **WAIT)) is None
+    assert lineage(CreateAigcAudioTaskOperator(task_id="create", **MUSIC_ARGUMENTS, **WAIT)) is None
     assert not [name for name in sys.modules if name.startswith(("openlineage", "airflow.providers.openlineage"))]
 
 
@@ -72,6 +73,7 @@ class TestWithOpenLineage:
     def test_of_a_create(self, emulator: MpsEmulator) -> None:
         create = CreateAigcVideoTaskOperator(
             task_id="create",
+            model_name="Kling",
             prompt="like https://example.com/not-a-file.mp4",
             image_url=SIGNED,
             video_infos=[SIGNED, {"VideoUrl": "https://example.com/in/two.mp4"}],
@@ -107,7 +109,7 @@ class TestWithOpenLineage:
         )
 
     def test_of_a_transfer(self, emulator: MpsEmulator, tmp_path: Path) -> None:
-        create = CreateAigcAudioTaskOperator(task_id="create", prompt="rain", **WAIT)
+        create = CreateAigcAudioTaskOperator(task_id="create", **MUSIC_ARGUMENTS, **WAIT)
         [url] = TaskInstance(lambda: create).run().xcoms["audio_urls"]
         transfer = MpsToObjectStorageOperator(task_id="keep", urls=url, destination=tmp_path.as_uri())
         plain = url.partition("?")[0]

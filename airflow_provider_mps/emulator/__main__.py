@@ -23,7 +23,22 @@ def main() -> None:
     parser.add_argument("--secret-key", default="emulator-key")
     parser.add_argument("--wait-seconds", type=float, default=0.5, help="how long a new task is in WAIT")
     parser.add_argument("--run-seconds", type=float, default=1.0, help="how long it is then in RUN")
-    parser.add_argument("--requests-per-second", type=float, default=20.0, help="the limit of most actions")
+    parser.add_argument(
+        "--rules",
+        choices=("service", "reference"),
+        default="service",
+        help="refuse what the service was seen to refuse, or only what the API reference states",
+    )
+    parser.add_argument("--site", choices=("intl", "cn"), default="intl", help="whose host this is")
+    parser.add_argument(
+        "--requests-per-second",
+        type=float,
+        default=argparse.SUPPRESS,
+        help="one limit for every action; without it, each has the documented one",
+    )
+    parser.add_argument("--running-tasks", type=int, help="how many AIGC tasks of one model run at once")
+    parser.add_argument("--results-kept-seconds", type=float, default=12 * 3600.0, help="of results in MPS's own store")
+    parser.add_argument("--tasks-kept-seconds", type=float, default=7 * 86400.0, help="of tasks that have ended")
     arguments = parser.parse_args()
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -11,7 +11,15 @@ from airflow_provider_mps.emulator.synth import MediaFile
 from airflow_provider_mps.emulator.tasks import EmulatedTask, Phase
 
 _MAX_FILES = 10
-_MAX_VIDEO_SECONDS = 15
+_MAX_VIDEO_SECONDS = 16
+_RESOLUTIONS = {
+    "540P": "960*540",
+    "720P": "1280*720",
+    "768P": "1366*768",
+    "1080P": "1920*1080",
+    "2K": "2560*1440",
+    "4K": "3840*2160",
+}
 
 
 def output_files(task: EmulatedTask) -> list[MediaFile]:
@@ -19,10 +27,10 @@ def output_files(task: EmulatedTask) -> list[MediaFile]:
     params = task.params
     match task.kind:
         case "aigc_image":
-            count = max(1, min(params.get("OutputImageCount", 1), _MAX_FILES))
+            count = max(1, min(task.made.get("OutputImageCount", 1), _MAX_FILES))
             return [_file(task, index, "png") for index in range(count)]
         case "aigc_video":
-            seconds = max(1, min(params.get("Duration", 5), _MAX_VIDEO_SECONDS))
+            seconds = max(1, min(task.made.get("Duration", 5), _MAX_VIDEO_SECONDS))
             silent = not params.get("ExtraParameters", {}).get("EnableAudio")
             return [_file(task, 0, "mp4", seconds, () if silent else None)]
         case _:
@@ -50,7 +58,8 @@ def describe(
             answer["ImageUrls"] = [url_of(file) for file in files] or None
         case "aigc_video":
             answer["VideoUrls"] = [url_of(file) for file in files] or None
-            answer["Resolution"] = f"{synth.WIDTH}*{synth.HEIGHT}" if files else ""
+            asked = task.made.get("ExtraParameters", {}).get("Resolution", "720P")
+            answer["Resolution"] = _RESOLUTIONS.get(asked, asked) if files else ""
         case _:
             infos = [(file.suffix, {"Url": url_of(file), "Duration": int(file.seconds)}) for file in files]
             answer["AudioInfos"] = [info for suffix, info in infos if suffix != "mp4"] or None

@@ -10,6 +10,8 @@ from airflow_provider_mps.emulator.tasks import FAMILIES
 FILE = "file"
 """Stands for an action's name where a fault strikes the download of a result."""
 
+_MOST = 10**9
+
 
 class Scope(Enum):
     """What a fault strikes."""
@@ -71,18 +73,22 @@ class FaultKind(StrEnum):
     """An answer of 11 MiB."""
     REDIRECT = "redirect", Scope.CALL, False
     """307 to the address in ``message``, else to the emulator, which counts a request that follows."""
+    CONTENT_REFUSED = "content_refused", Scope.CREATE, False
+    """InvalidParameter.ViolationContent: the review refuses the content."""
     NO_TASK_ID = "no_task_id", Scope.CREATE, True
     """Accepted, but the answer lacks the TaskId."""
     UNKNOWN_STATUS = "unknown_status", Scope.DESCRIBE, True
     """Status is PAUSED, a word that the reference does not have."""
     DONE_WITHOUT_URL = "done_without_url", Scope.DESCRIBE, True
-    """The task is done, but every result is null."""
+    """The task is done, but every list of results is null."""
     NOT_FOUND = "not_found", Scope.DESCRIBE, False
     """ResourceNotFound."""
     NEVER_DONE = "never_done", Scope.TASK, True
     """The task runs for ever."""
     FAIL = "fail", Scope.TASK, True
     """The task fails with ``message``."""
+    URL_LATE = "url_late", Scope.TASK, True
+    """The first answer that says DONE has null lists; from the second on the results are there."""
     FILE_CUT = "file_cut", Scope.FILE, False
     """Half of the bytes that Content-Length announces, then the connection is closed."""
     FILE_SHORT = "file_short", Scope.FILE, False
@@ -91,6 +97,10 @@ class FaultKind(StrEnum):
     """The download begins ``seconds`` late."""
     FILE_EXPIRED = "file_expired", Scope.FILE, False
     """403, as for a URL whose time is over."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> FaultKind:
+        raise ValueError(f"there is no fault of kind {value!r:.99}; there are: {', '.join(cls)}")
 
     def applies_to(self, action: str) -> bool:
         """Say whether this can strike ``action``: a name such as CreateAigcAudioTask, or ``file``."""
@@ -131,8 +141,10 @@ class Fault:
             raise ValueError(f"a fault of kind {self.kind} strikes {self.kind.scope.value}, not {self.action}")
         if self.kind in (FaultKind.ERROR, FaultKind.ERROR_AFTER) and not self.code:
             raise ValueError(f"a fault of kind {self.kind} needs the error's code")
-        if self.times is not None and self.times < 1:
-            raise ValueError(f"times must be 1 or more, or None for ever, not {self.times}")
+        for name, least in (("times", 1), ("after", 0), ("seconds", 0)):
+            number = getattr(self, name)
+            if not (name == "times" and number is None) and not least <= number <= _MOST:
+                raise ValueError(f"{name} must be from {least} to {_MOST:,}, not {number!r:.20}")
 
 
 class FaultPlan:

@@ -1,35 +1,68 @@
-"""The limit on requests a second that MPS sets for each action of an account."""
+"""The limits that MPS sets for an account: requests a second by action, and tasks that run at once by model."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
+from typing import Literal, TypeAlias
 
-# API reference: 20 a second for most actions, 10 and 50 for these two.
-_SHARES = {"CreateAigcVideoTask": 0.5, "DescribeAigcVideoTask": 2.5}
+from airflow_provider_mps.emulator.marks import doc, guess, seen
+
+DOCUMENTED: Literal["documented"] = "documented"
+Rate: TypeAlias = float | Literal["documented"] | None
+
+# API reference: the section "request frequency limit" of each action's page.
+RATES: dict[str, float] = {
+    "CreateAigcAudioTask": 20,
+    "DescribeAigcAudioTask": 20,
+    "CreateAigcImageTask": 20,
+    "DescribeAigcImageTask": 20,
+    "CreateAigcVideoTask": 10,
+    "DescribeAigcVideoTask": 50,
+    "EditMedia": 20,
+    "ManageTask": 20,
+    "ProcessMedia": 100,
+    "DescribeTaskDetail": 100,
+    "DescribeTasks": 100,
+    "DescribeUsageData": 100,
+}
+
+FACTS = (
+    *(doc(f"{action}: {rate:g} calls a second for an account.") for action, rate in RATES.items()),
+    doc("Past that the call is refused with RequestLimitExceeded."),
+    guess("A second is any second (a rolling window), not one of the clock."),
+    seen(
+        "Of an account's tasks, only so many of one model run at once; a further create is refused with the same "
+        "RequestLimitExceeded and costs nothing. The number is not published, differs by model and contract, can be 1."
+    ),
+    guess("ProcessMedia and EditMedia have no such cap."),
+)
 
 
 class RollingLimit:
-    """Lets at most so many requests of an action pass in any rolling second.
+    """Lets at most so many requests of an account's action pass in any rolling second.
 
-    :param requests_per_second: the limit of most actions; CreateAigcVideoTask has half of it and
-        DescribeAigcVideoTask 2.5 times as much, as on the service. None: no limit.
+    :param requests_per_second: one limit for all actions; None: no limit; ``documented``: the reference's of each.
+    :raises ValueError: it is none of these.
     """
 
-    def __init__(self, requests_per_second: float | None) -> None:
-        if requests_per_second is not None and requests_per_second <= 0:
-            raise ValueError(f"requests_per_second must be above 0 or None, not {requests_per_second}")
+    def __init__(self, requests_per_second: Rate) -> None:
+        wrong = isinstance(requests_per_second, str) and requests_per_second != DOCUMENTED
+        if wrong or (not isinstance(requests_per_second, str | None) and not requests_per_second > 0):
+            raise ValueError(
+                f"requests_per_second must be above 0, None or {DOCUMENTED!r}, not {requests_per_second!r}"
+            )
         self._requests_per_second = requests_per_second
-        self._accepted: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._accepted: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
 
-    def allows(self, action: str, now: float) -> bool:
+    def allows(self, account: str, action: str, now: float) -> bool:
         """Say whether a request passes at ``now`` (monotonic seconds); only those that pass are counted."""
         if self._requests_per_second is None:
             return True
-        rate = self._requests_per_second * _SHARES.get(action, 1.0)
+        rate = RATES[action] if self._requests_per_second == DOCUMENTED else float(self._requests_per_second)
         at_once = max(1, math.floor(rate))
         window = at_once / rate
-        accepted = self._accepted[action]
+        accepted = self._accepted[account, action]
         while accepted and accepted[0] <= now - window:
             accepted.popleft()
         if len(accepted) >= at_once:

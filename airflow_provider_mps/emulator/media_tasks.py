@@ -5,7 +5,6 @@ Of the tasks of ProcessMedia, those in MediaProcessTask have results here; the A
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,13 +13,14 @@ from urllib.parse import urlsplit
 
 from airflow_provider_mps.emulator import synth
 from airflow_provider_mps.emulator.synth import MediaFile, Sound
-from airflow_provider_mps.emulator.tasks import EmulatedTask, Phase
+from airflow_provider_mps.emulator.tasks import EmulatedTask, Phase, posix
 
 Params = dict[str, Any]
 FindInput = Callable[[Params], MediaFile]
 
 _NEVER = "0000-00-00T00:00:00Z"
 _FAILED = 70000  # the ErrCode of a failure inside the service
+_MAX_TIME = 1e6  # seconds or percent
 _MAX_SECONDS = 30.0  # what is longer would cost too much to make
 
 
@@ -265,7 +265,7 @@ def _part(element: Params, source: MediaFile, kind: str, at: float) -> _Part:
 
 def _seconds(text: str, whole: float = 0.0) -> float:
     """A time such as ``3.5s``, or ``10%`` of the whole."""
-    number = float(text[:-1])
+    number = min(float(text[:-1]), _MAX_TIME)
     return number if text.endswith("s") else whole * number / 100
 
 
@@ -276,5 +276,4 @@ def _key(storage: Params, path: str) -> str:
 
 def _iso(moment: float) -> str:
     """A moment of the monotonic clock as MPS writes times."""
-    at = time.time() - (time.monotonic() - moment)
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(posix(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import time
 from calendar import timegm
 from collections.abc import Mapping
@@ -26,8 +27,8 @@ def verify_presigned(
     headers: Mapping[str, str],
     credentials: Mapping[str, Credential],
     now: float,
-) -> None:
-    """Check that a request's URL was signed with a known credential, and is still good.
+) -> Credential:
+    """Check that a request's URL was signed with a known credential and is still good, and return the credential.
 
     :param path: the path, decoded.
     :param query: the query, decoded.
@@ -38,7 +39,7 @@ def verify_presigned(
     """
     algorithm, scope, date, expires, signed_headers, signature = (query.get(name, "") for name in _NAMES)
     secret_id, *key_parts = scope.split("/")
-    if algorithm != ALGORITHM or len(key_parts) != 4 or not expires.isdecimal():
+    if algorithm != ALGORITHM or len(key_parts) != 4 or not re.fullmatch(r"[0-9]{1,9}", expires):
         raise ApiError("AccessDenied", f"The URL is not signed with {ALGORITHM}.")
     credential = credentials.get(secret_id)
     if credential is None:
@@ -48,7 +49,7 @@ def verify_presigned(
     try:
         signed_at = timegm(time.strptime(date, "%Y%m%dT%H%M%SZ"))
     except ValueError:
-        raise ApiError("AccessDenied", "X-Amz-Date is no time.") from None
+        raise ApiError("AccessDenied", "X-Amz-Date is not a time.") from None
     if now > signed_at + int(expires):
         raise ApiError("AccessDenied", "Request has expired.")
 
@@ -73,6 +74,7 @@ def verify_presigned(
     fixed = key_parts[0] == date[:8] and key_parts[2:] == ["s3", "aws4_request"] and "host" in names
     if not fixed or not hmac.compare_digest(expected, signature):
         raise ApiError("SignatureDoesNotMatch", "The signature does not match the request and the SecretKey.")
+    return credential
 
 
 def _quoted(text: str) -> str:

@@ -9,8 +9,10 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from airflow_provider_mps.emulator.errors import ApiError
+from airflow_provider_mps.emulator.marks import doc, guess
 
 # A field is a Python type, a list of one field (an array of those), or a dict (an object with these fields).
 # ``dict`` itself is an object that the emulator does not look into.
@@ -75,7 +77,7 @@ SHAPES: dict[str, Shape] = {
         "EnhancePrompt": bool,
         "ImageUrl": str,
         "LastImageUrl": str,
-        "ImageInfos": [{"ImageUrl": str, "ReferenceType": str}],
+        "ImageInfos": [{"ImageUrl": str, "ReferenceType": str, "Text": str}],
         "VideoInfos": [{"VideoUrl": str, "ReferType": str, "KeepOriginalSound": str}],
         "AudioInfos": [{"AudioUrl": str}],
         "SubjectInfos": [
@@ -84,6 +86,7 @@ SHAPES: dict[str, Shape] = {
         "Duration": int,
         "ExtraParameters": {
             "Resolution": str,
+            "Quality": str,
             "AspectRatio": str,
             "LogoAdd": int,
             "EnableAudio": bool,
@@ -213,6 +216,7 @@ SHAPES: dict[str, Shape] = {
         "StartTime": str,
         "EndTime": str,
     },
+    "DescribeUsageData": {"StartTime": str, "EndTime": str, "Types": [str], "ProcessRegions": [str]},
     "ManageTask": {"OperationType": str, "TaskId": str},
 }
 
@@ -224,8 +228,18 @@ _REQUIRED = {
     "DescribeAigcImageTask": ("TaskId",),
     "DescribeTaskDetail": ("TaskId",),
     "DescribeTasks": ("Status",),
+    "DescribeUsageData": ("StartTime", "EndTime"),
     "ManageTask": ("OperationType", "TaskId"),
 }
+
+FACTS = (
+    doc("Field names and types; a field that is not known is UnknownParameter, one of another type InvalidParameter."),
+    doc("A prompt is needed where nothing else is given to make something from."),
+    doc("StoreCosParam needs CosBucketName and CosBucketRegion; AdditionalParameters is a serialised JSON object."),
+    doc("OutputAudioFormat is at the top level in the reference; the newest SDK has it in ExtraParameters alone."),
+    doc("SessionId has 50 characters at most, SessionContext 1,000."),
+    guess("Numbers beyond 64 bits are InvalidParameter."),
+)
 
 # What an AIGC task can be generated from; the reference asks for a Prompt where none of the others is given.
 _SOURCES = {
@@ -234,7 +248,7 @@ _SOURCES = {
     "CreateAigcImageTask": ("Prompt", "ImageInfos"),
 }
 
-_MAX_PROMPT = 2000
+_MAX_NUMBER = 2**63 - 1
 _MAX_SESSION_ID = 50
 _MAX_SESSION_CONTEXT = 1000
 
@@ -245,6 +259,18 @@ _TYPE_WORDS: dict[type, str] = {
     bool: "Boolean",
     dict: "Object",
 }
+
+
+def parse_object(text: str | bytes) -> dict[str, Any] | None:
+    """The JSON object in ``text``; None where it holds something else.
+
+    :raises RecursionError: it is nested too deeply.
+    """
+    try:
+        params = json.loads(text)
+    except ValueError:
+        return None
+    return params if isinstance(params, dict) else None
 
 
 def check_request(action: str, params: dict[str, Any], *, output_audio_format_at_top_level: bool) -> None:
@@ -289,6 +315,8 @@ def _check_shape(value: Any, field: Field, path: str) -> None:
 def _check_type(value: Any, expected: type, path: str) -> None:
     # A whole number is a Float too; True is an int in Python, but not in JSON.
     fits = type(value) is expected or (expected is float and type(value) is int)
+    if fits and isinstance(value, int | float) and not -_MAX_NUMBER <= value <= _MAX_NUMBER:
+        raise ApiError("InvalidParameter", f"The value of parameter `{path}` is out of range.")
     if not fits:
         raise ApiError("InvalidParameter", f"The type of parameter `{path}` must be {_TYPE_WORDS[expected]}.")
 
@@ -299,20 +327,13 @@ def _require(params: dict[str, Any], name: str, path: str = "") -> None:
 
 
 def _check_aigc(action: str, params: dict[str, Any]) -> None:
-    if len(params.get("Prompt", "")) > _MAX_PROMPT:
-        raise ApiError("InvalidParameterValue", f"`Prompt` is longer than {_MAX_PROMPT} characters.")
     if not any(params.get(name) for name in _SOURCES[action]):
         raise ApiError("MissingParameter", f"One of {', '.join(_SOURCES[action])} must be given.")
     if "StoreCosParam" in params:
         for name in ("CosBucketName", "CosBucketRegion"):
             _require(params["StoreCosParam"], name, "StoreCosParam.")
-    if params.get("AdditionalParameters"):
-        try:
-            additional = json.loads(params["AdditionalParameters"])
-        except ValueError:
-            additional = None
-        if not isinstance(additional, dict):
-            raise ApiError("InvalidParameterValue", "`AdditionalParameters` is not a serialized JSON object.")
+    if params.get("AdditionalParameters") and parse_object(params["AdditionalParameters"]) is None:
+        raise ApiError("InvalidParameterValue", "`AdditionalParameters` is not a serialized JSON object.")
 
 
 def _check_session(params: dict[str, Any]) -> None:
@@ -330,16 +351,20 @@ def _check_listing(params: dict[str, Any]) -> None:
         raise ApiError("InvalidParameterValue.Status", "`Status` must be WAITING, PROCESSING or FINISH.")
     if not 1 <= params.get("Limit", 10) <= 100:
         raise ApiError("InvalidParameterValue.Limit", "`Limit` must be from 1 to 100.")
-    if not params.get("ScrollToken", "0").isdecimal():
-        raise ApiError("InvalidParameterValue", "`ScrollToken` is none that was given out.")
+    if not re.fullmatch(r"[0-9]{0,9}", params.get("ScrollToken", "")):
+        raise ApiError("InvalidParameterValue", "This `ScrollToken` was never given out.")
 
 
 def _check_input(info: dict[str, Any], path: str) -> None:
     _require(info, "Type", f"{path}.")
     needed = {"COS": "CosInputInfo", "URL": "UrlInputInfo", "AWS-S3": "S3InputInfo", "VOD": "VODInputInfo"}
     if info["Type"] not in needed:
-        raise ApiError("InvalidParameterValue.InputInfo", f"`{path}.Type` is none of {', '.join(needed)}.")
+        raise ApiError("InvalidParameterValue.InputInfo", f"`{path}.Type` must be one of {', '.join(needed)}.")
     _require(info, needed[info["Type"]], f"{path}.")
+    try:
+        urlsplit(info.get("UrlInputInfo", {}).get("Url", ""))
+    except ValueError:
+        raise ApiError("InvalidParameterValue.InputInfo", f"`{path}.UrlInputInfo.Url` is not a URL.") from None
 
 
 def _check_process_media(params: dict[str, Any]) -> None:
@@ -381,7 +406,7 @@ def _check_item(item: dict[str, Any], ids: list[str | None]) -> None:
     file_id = item.get(kind, {}).get("SourceMedia", {}).get("FileId")
     if kind in ("Video", "Audio", "Image") and (file_id is None or file_id not in ids):
         raise ApiError("InvalidParameterValue", f"`FileId` {file_id!r} is the Id of none of `FileInfos`.")
-    for name, value in _leaves(item):
+    for name, value in leaves(item):
         if name in _TIMES and not re.fullmatch(_TIMES[name], value):
             raise ApiError("InvalidParameterValue", f"`{name}` {value!r} is not a time such as 3.5s.")
         if name == "Volume" and not 0 <= value <= 5:
@@ -399,14 +424,14 @@ _TIMES = {
 }
 
 
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """All fields of an object, at any depth, that are neither objects nor arrays."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _leaves(item, key)
+            yield from leaves(item, key)
     elif isinstance(value, list):
         for item in value:
-            yield from _leaves(item, name)
+            yield from leaves(item, name)
     else:
         yield name, value
 

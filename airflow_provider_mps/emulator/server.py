@@ -1,4 +1,4 @@
-"""The emulator as a web server in a thread of its own, with a control API for other processes."""
+"""The emulator as a web server in a thread of its own."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import ipaddress
 import ssl
 import threading
 import time
-from collections import Counter, defaultdict
+from collections.abc import Callable
 from concurrent.futures import Future
-from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
 
-from airflow_provider_mps.emulator import files, wire
+from airflow_provider_mps.emulator import control, files, wire
 from airflow_provider_mps.emulator.errors import ApiError
 from airflow_provider_mps.emulator.faults import FILE, Fault, FaultKind, Scope
+from airflow_provider_mps.emulator.limits import DOCUMENTED, Rate
 from airflow_provider_mps.emulator.presigned import verify_presigned
-from airflow_provider_mps.emulator.service import Answer, MpsService, RecordedRequest, parse_object
-from airflow_provider_mps.emulator.signature import Credential
+from airflow_provider_mps.emulator.schema import parse_object
+from airflow_provider_mps.emulator.service import Answer, Behaviour, MpsService, RecordedRequest
+from airflow_provider_mps.emulator.signature import OWN_ACCOUNT, Credential
 from airflow_provider_mps.emulator.synth import MediaFile
 from airflow_provider_mps.emulator.tasks import FAMILIES, EmulatedTask
 
@@ -37,13 +38,20 @@ class MpsEmulator:
     :param host: a loopback address; any other is refused.
     :param port: 0 takes a free one.
     :param token: the token of a temporary credential, empty for a permanent one.
+    :param rules: ``service``: refuse, fail and replace what the service was seen to; ``reference``: only what the
+        API reference itself states, so that its own sample requests pass.
+    :param site: ``intl`` or ``cn``: whose host this is. The international one takes no call for mainland China.
     :param wait_seconds: how long a new task is in WAIT.
     :param run_seconds: how long it is then in RUN.
-    :param requests_per_second: the limit of most actions in any second; CreateAigcVideoTask has half of it
-        and DescribeAigcVideoTask 2.5 times as much. None: no limit.
+    :param requests_per_second: an account's limit for each action in any second; ``documented``: the reference's
+        of each action, from 10 to 100. None: no limit.
+    :param running_tasks: how many AIGC tasks of one model an account may have at once; a further create is refused
+        with RequestLimitExceeded. None: no cap, for the service publishes no number.
+    :param results_kept_seconds: how long a result in MPS's own store can be read: 12 hours, as documented.
+    :param tasks_kept_seconds: how long an ended task can be described: 7 days, as documented.
     :param ssl_context: serve HTTPS with it.
     :param output_audio_format_at_top_level: False: know OutputAudioFormat only inside ExtraParameters.
-    :raises ValueError: ``host`` is not a loopback address.
+    :raises ValueError: ``host`` is not a loopback address, or another argument is not as described.
     """
 
     def __init__(
@@ -54,26 +62,37 @@ class MpsEmulator:
         secret_id: str = "emulator-id",  # noqa: S107 - opens nothing but this emulator
         secret_key: str = "emulator-key",  # noqa: S107
         token: str = "",
+        rules: str = "service",
+        site: str = "intl",
         wait_seconds: float = 0.5,
         run_seconds: float = 1.0,
-        requests_per_second: float | None = 20.0,
+        requests_per_second: Rate = DOCUMENTED,
+        running_tasks: int | None = None,
+        results_kept_seconds: float = 12 * 3600.0,
+        tasks_kept_seconds: float = 7 * 86400.0,
         ssl_context: ssl.SSLContext | None = None,
         output_audio_format_at_top_level: bool = True,
     ) -> None:
         if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"the emulator serves this machine alone: {host} is not a loopback address")
         self.port = port
+        self.rules = rules
         self._host = host
         self._credential = Credential(secret_id, secret_key, token)
         self._ssl_context = ssl_context
         self._lock = threading.Lock()
-        self._service = MpsService(
-            self._credential,
+        behaviour = Behaviour(
+            rules=rules,
+            site=site,
             wait_seconds=wait_seconds,
             run_seconds=run_seconds,
             requests_per_second=requests_per_second,
+            running_tasks=running_tasks,
+            results_kept_seconds=results_kept_seconds,
+            tasks_kept_seconds=tasks_kept_seconds,
             output_audio_format_at_top_level=output_audio_format_at_top_level,
         )
+        self._service = MpsService(self._credential, behaviour)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
@@ -142,6 +161,12 @@ class MpsEmulator:
         with self._lock:
             return list(self._service.tasks.values())
 
+    @property
+    def refused_for_room(self) -> int:
+        """How many creates were refused because ``running_tasks`` of their model ran already."""
+        with self._lock:
+            return self._service.refused_for_room
+
     def count(self, action: str) -> int:
         """How many requests named ``action``; ``file`` counts the downloads."""
         return sum(request.action == action for request in self.requests)
@@ -159,11 +184,16 @@ class MpsEmulator:
     ) -> None:
         """Make coming requests go wrong; the arguments are the fields of :class:`Fault`.
 
-        :raises ValueError: there is no such kind, or it cannot strike ``action``.
+        :raises ValueError: there is no such kind (the error lists them), or it cannot strike ``action``.
         """
         fault = Fault(FaultKind(kind), action, times, after, seconds, code, message)
         with self._lock:
             self._service.faults.add(fault)
+
+    def clear_faults(self) -> None:
+        """Let all coming requests go well; tasks that were struck stay as they are."""
+        with self._lock:
+            self._service.faults.clear()
 
     def add_task(
         self, kind: str = "aigc_audio", *, wait_seconds: float | None = None, run_seconds: float | None = None
@@ -180,10 +210,16 @@ class MpsEmulator:
             params = _SAMPLE_JOB if kind == "media" else {}
             return self._service.add_task(families[0], params, wait_seconds, run_seconds).task_id
 
-    def accept_credential(self, secret_id: str, secret_key: str, token: str = "") -> None:
-        """Accept a further credential, such as one that a stand-in for STS gave out."""
+    def accept_credential(
+        self, secret_id: str, secret_key: str, token: str = "", *, account: str = OWN_ACCOUNT
+    ) -> None:
+        """Accept a further credential.
+
+        :param account: any name: tasks, limits and files belong to an account. Without one it is that of the
+            emulator's own keys, as for a credential that a stand-in for STS gave out.
+        """
         with self._lock:
-            self._service.credentials[secret_id] = Credential(secret_id, secret_key, token)
+            self._service.credentials[secret_id] = Credential(secret_id, secret_key, token, account)
 
     def reset(self) -> None:
         """Forget all requests, tasks and faults."""
@@ -192,13 +228,10 @@ class MpsEmulator:
 
     async def _serve(self, ready: Future[int]) -> None:
         self._loop = asyncio.get_running_loop()
-        app = web.Application(client_max_size=_MAX_BODY)
+        app = web.Application(client_max_size=_MAX_BODY, middlewares=[control.guard])
         app.router.add_post("/", self._call)
         app.router.add_get("/files/{key:.+}", self._file)
-        app.router.add_get("/emulator/state", self._get_state)
-        app.router.add_post("/emulator/faults", self._post_fault)
-        app.router.add_post("/emulator/tasks", self._post_tasks)
-        app.router.add_post("/emulator/reset", self._post_reset)
+        control.add_routes(app, self)
         app.router.add_get("/{key:[^/]+/.+}", self._cos_object)
         # handler_cancellation ends a handler that hangs on purpose when its client leaves.
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
@@ -235,25 +268,30 @@ class MpsEmulator:
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         """The file at a URL that a Describe answer gave."""
-        with self._lock:
-            file = self._service.file(request.match_info["key"], request.query.get("sign", ""))
-        return await self._download(request, file or ApiError("AccessDenied", "The URL is not signed, or no longer."))
+
+        def find() -> MediaFile:
+            return self._service.file(request.match_info["key"], request.query.get("sign", ""))
+
+        return await self._download(request, find)
 
     async def _cos_object(self, request: web.Request) -> web.StreamResponse:
         """A file in a bucket, as COS's S3-compatible endpoint gives it to a presigned, path-style URL."""
-        file: MediaFile | ApiError
-        try:
-            verify_presigned(
-                request.method, request.path, request.query, _headers(request), self._service.credentials, time.time()
-            )
-            with self._lock:
-                file = self._service.stored_object(request.match_info["key"])
-        except ApiError as error:
-            file = error
-        return await self._download(request, file)
 
-    async def _download(self, request: web.Request, file: MediaFile | ApiError) -> web.StreamResponse:
+        def find() -> MediaFile:
+            known = self._service.credentials
+            headers = _headers(request)
+            key = verify_presigned(request.method, request.path, request.query, headers, known, time.time())
+            return self._service.stored_object(request.match_info["key"], key.account)
+
+        return await self._download(request, find)
+
+    async def _download(self, request: web.Request, find: Callable[[], MediaFile]) -> web.StreamResponse:
+        file: MediaFile | ApiError
         with self._lock:
+            try:
+                file = find()
+            except ApiError as error:
+                file = error
             record = self._service.record(FILE, {"key": request.match_info["key"]}, _headers(request))
             fault = self._service.faults.take(FILE, Scope.FILE) if request.method == "GET" else None
             told = file.code if isinstance(file, ApiError) else "ok"
@@ -263,60 +301,6 @@ class MpsEmulator:
         data = await asyncio.to_thread(file.data)
         return await files.send(request, file.key, data, fault)
 
-    async def _get_state(self, request: web.Request) -> web.Response:
-        answers: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for recorded in self.requests:
-            answers[recorded.action][recorded.answer] += 1
-        return web.json_response(
-            {
-                "requests": {action: counter.total() for action, counter in answers.items()},
-                "answers": answers,
-                "tasks": [
-                    {
-                        "task_id": task.task_id,
-                        "kind": task.kind,
-                        "action": task.action,
-                        "state": task.state,
-                        "params": task.params,
-                        "created_at": task.created_at,
-                        "done_at": task.done_at,
-                    }
-                    for task in self.tasks
-                ],
-            }
-        )
-
-    async def _post_fault(self, request: web.Request) -> web.Response:
-        try:
-            self.fault(**await request.json())
-        except (TypeError, ValueError) as error:
-            return _bad_request(error)
-        return web.json_response({})
-
-    async def _post_tasks(self, request: web.Request) -> web.Response:
-        try:
-            wish = await request.json()
-            count = wish.get("count") or len(wish.get("run_seconds") or [None])
-            waits = wish.get("wait_seconds") or [None] * count
-            runs = wish.get("run_seconds") or [None] * count
-            kind = wish.get("kind", "aigc_audio")
-            if not len(waits) == len(runs) == count:
-                raise ValueError(f"wait_seconds and run_seconds must have {count} numbers each")
-            task_ids = [
-                self.add_task(kind, wait_seconds=wait, run_seconds=run) for wait, run in zip(waits, runs, strict=True)
-            ]
-        except (AttributeError, TypeError, ValueError) as error:
-            return _bad_request(error)
-        return web.json_response({"task_ids": task_ids})
-
-    async def _post_reset(self, request: web.Request) -> web.Response:
-        self.reset()
-        return web.json_response({})
-
 
 def _headers(request: web.Request) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers.items()}
-
-
-def _bad_request(error: Exception) -> web.Response:
-    return web.json_response({"error": str(error)}, status=HTTPStatus.BAD_REQUEST)

@@ -14,11 +14,14 @@ from urllib.parse import quote, unquote, urlsplit
 from airflow_provider_mps.emulator import aigc_tasks, media_tasks
 from airflow_provider_mps.emulator.errors import ApiError
 from airflow_provider_mps.emulator.faults import FaultKind, FaultPlan, Scope
-from airflow_provider_mps.emulator.limits import RollingLimit
+from airflow_provider_mps.emulator.limits import Rate, RollingLimit
+from airflow_provider_mps.emulator.marks import doc, guess, seen
+from airflow_provider_mps.emulator.rules import Rules, model_of
 from airflow_provider_mps.emulator.schema import SHAPES, check_request
-from airflow_provider_mps.emulator.signature import Credential, verify
+from airflow_provider_mps.emulator.signature import OWN_ACCOUNT, Credential, verify
 from airflow_provider_mps.emulator.synth import MediaFile
 from airflow_provider_mps.emulator.tasks import FAMILIES, EmulatedTask, Family, Phase
+from airflow_provider_mps.emulator.usage import usage
 
 Answer: TypeAlias = dict[str, Any]
 """The fields of ``Response``, without the RequestId."""
@@ -48,31 +51,64 @@ class RecordedRequest:
     answer: str = ""
 
 
+SITES = ("intl", "cn")
+_MAINLAND = ("ap-guangzhou", "ap-shanghai", "ap-beijing", "ap-chengdu", "ap-chongqing")
+# BucketName-APPID.cos.REGION.myqcloud.com (COS reference, "Regions and access endpoints")
+_COS_HOST = re.compile(r"(?P<bucket>[a-z0-9-]+)\.cos\.[a-z0-9-]+\.myqcloud\.com")
+
+FACTS = (
+    doc("A call is a POST of JSON, signed with TC3-HMAC-SHA256; success and failure are both HTTP 200."),
+    doc("A clock that is off by more than 300 s is AuthFailure.SignatureExpire."),
+    seen(
+        f"The international host takes no call with X-TC-Region in mainland China ({', '.join(_MAINLAND)}): "
+        "UnsupportedRegion."
+    ),
+    doc("Results in MPS's own store are kept for 12 hours."),
+    seen("Results in the user's own bucket (StoreCosParam) come as bare COS URLs, to which a private one answers 403."),
+    guess("Results in MPS's own store come as signed URLs; they answer 403 when their time is over."),
+    doc("Content that the review refuses is InvalidParameter.ViolationContent (the fault content_refused)."),
+)
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How a service behaves: the arguments of that name of :class:`MpsEmulator`."""
+
+    rules: str
+    site: str
+    wait_seconds: float
+    run_seconds: float
+    requests_per_second: Rate
+    running_tasks: int | None
+    results_kept_seconds: float
+    tasks_kept_seconds: float
+    output_audio_format_at_top_level: bool
+
+    def __post_init__(self) -> None:
+        if self.site not in SITES:
+            raise ValueError(f"site must be one of {', '.join(SITES)}, not {self.site!r}")
+        if self.running_tasks is not None and self.running_tasks < 1:
+            raise ValueError(f"running_tasks must be 1 or more, or None for no cap, not {self.running_tasks}")
+
+
 class MpsService:
-    """The state of one account at MPS. Not safe for threads: its server guards it.
+    """The state of MPS. Not safe for threads: its server guards it.
 
     :ivar url: where the files are served from.
+    :ivar refused_for_room: how many creates were refused because too many tasks of their model ran.
     """
 
-    def __init__(
-        self,
-        credential: Credential,
-        *,
-        wait_seconds: float,
-        run_seconds: float,
-        requests_per_second: float | None,
-        output_audio_format_at_top_level: bool,
-    ) -> None:
+    def __init__(self, credential: Credential, behaviour: Behaviour) -> None:
         self.url = ""
         self.credentials = {credential.secret_id: credential}
         self.requests: list[RecordedRequest] = []
         self.tasks: dict[str, EmulatedTask] = {}
         self.faults = FaultPlan()
+        self.refused_for_room = 0
         self._files: dict[str, tuple[EmulatedTask, MediaFile]] = {}
-        self._wait_seconds = wait_seconds
-        self._run_seconds = run_seconds
-        self._limit = RollingLimit(requests_per_second)
-        self._output_audio_format_at_top_level = output_audio_format_at_top_level
+        self._behaviour = behaviour
+        self._rules = Rules(behaviour.rules)
+        self._limit = RollingLimit(behaviour.requests_per_second)
 
     def reset(self) -> None:
         """Forget all requests, tasks, files and faults."""
@@ -80,6 +116,7 @@ class MpsService:
         self.tasks.clear()
         self._files.clear()
         self.faults.clear()
+        self.refused_for_room = 0
 
     def record(self, action: str, params: dict[str, Any], headers: Mapping[str, str]) -> RecordedRequest:
         """Remember a request that has just arrived."""
@@ -100,35 +137,53 @@ class MpsService:
     ) -> Answer:
         """Carry a request out.
 
-        :param params: what :func:`parse_object` gave for ``body``.
+        :param params: what :func:`schema.parse_object` gave for ``body``.
         :param fault: the fault that strikes this request; some show in the answer's fields.
         :raises ApiError: where the request is refused.
         """
-        verify(headers, query, body, self.credentials, time.time())
+        account = verify(headers, query, body, self.credentials, time.time()).account
         action = _check_headers(headers)
-        if not self._limit.allows(action, time.monotonic()):
+        if self._rules.as_seen and self._behaviour.site == "intl" and headers.get("x-tc-region") in _MAINLAND:
+            raise ApiError("UnsupportedRegion", "This host does not serve the region in X-TC-Region.")
+        if not self._limit.allows(account, action, time.monotonic()):
             raise ApiError("RequestLimitExceeded", f"Too many requests to {action} in a second.")
         if params is None:
             raise ApiError("InvalidParameter", "The body is not a JSON object.")
-        check_request(action, params, output_audio_format_at_top_level=self._output_audio_format_at_top_level)
+        at_top_level = self._behaviour.output_audio_format_at_top_level
+        check_request(action, params, output_audio_format_at_top_level=at_top_level)
         if action in FAMILIES:
-            task = self._create(FAMILIES[action], params)
+            task = self._create(account, FAMILIES[action], params)
             return {} if fault is FaultKind.NO_TASK_ID else {"TaskId": task.task_id}
         if action == "ManageTask":
-            return self._manage(params)
+            return self._manage(account, params)
         if action == "DescribeTasks":
-            return self._list(params)
-        return self._describe(action, params["TaskId"], fault)
+            return self._list(account, params)
+        if action == "DescribeUsageData":
+            types = params.get("Types") or ["Transcode"]
+            return {"Data": usage(self._tasks_of(account), types, params["StartTime"], params["EndTime"])}
+        return self._describe(account, action, params["TaskId"], fault)
 
     def add_task(
-        self, family: Family, params: dict[str, Any], wait_seconds: float | None, run_seconds: float | None
+        self,
+        family: Family,
+        params: dict[str, Any],
+        wait_seconds: float | None = None,
+        run_seconds: float | None = None,
+        *,
+        account: str = OWN_ACCOUNT,
     ) -> EmulatedTask:
-        """Make a task; seconds that are None are the account's own."""
+        """Make a task; seconds that are None are the emulator's own.
+
+        :raises ValueError: seconds that are not from 0 to 10**9.
+        """
         task = EmulatedTask(
             family,
             params,
-            self._wait_seconds if wait_seconds is None else wait_seconds,
-            self._run_seconds if run_seconds is None else run_seconds,
+            self._behaviour.wait_seconds if wait_seconds is None else wait_seconds,
+            self._behaviour.run_seconds if run_seconds is None else run_seconds,
+            account,
+            self._rules.made(family.create, params),
+            failure=self._rules.failure(family.create, params),
         )
         if task.kind == "media":
             task.files = media_tasks.output_files(task, self._find_input)
@@ -138,65 +193,106 @@ class MpsService:
         self._files.update({file.key: (task, file) for file in task.files})
         return task
 
-    def file(self, key: str, sign: str) -> MediaFile | None:
-        """The file at an address, if there is one and the address was signed by this service."""
+    def file(self, key: str, sign: str) -> MediaFile:
+        """The file at an address that a Describe answer gave.
+
+        :raises ApiError: ``AccessDenied``: this service did not sign the address, or its time is over.
+        """
         task, file = self._files.get(key, (None, None))
-        return file if task is not None and task.sign == sign else None
+        if file is None or task is None or task.sign != sign:
+            raise ApiError("AccessDenied", "The URL is not signed.")
+        if task.done_at is not None and time.monotonic() > task.done_at + self._behaviour.results_kept_seconds:
+            raise ApiError("AccessDenied", "Request has expired.")
+        return file
 
-    def stored_object(self, key: str) -> MediaFile:
-        """The file at ``bucket/key``.
+    def stored_object(self, key: str, account: str) -> MediaFile:
+        """The file at ``bucket/key``, for the keys of an account.
 
-        :raises ApiError: ``NoSuchKey``: no task has made it yet.
+        :raises ApiError: ``NoSuchKey``: no task has made it yet; ``AccessDenied``: it is another account's.
         """
         task, file = self._files.get(key, (None, None))
         if file is None or task is None or not task.succeeded:
             raise ApiError("NoSuchKey", "The specified key does not exist.")
+        if task.account != account:
+            raise ApiError("AccessDenied", "The bucket belongs to another account.")
         return file
 
-    def _create(self, family: Family, params: dict[str, Any]) -> EmulatedTask:
+    def _create(self, account: str, family: Family, params: dict[str, Any]) -> EmulatedTask:
+        self._rules.check(family.create, params)
         session_id = params.get("SessionId")
-        if session_id and any(task.session_id == session_id for task in self.tasks.values()):
-            # The reference promises an error and names none; this is the code the SDK lists for the field.
-            raise ApiError("InvalidParameterValue.SessionId", "This SessionId was used already.")
-        task = self.add_task(family, params, None, None)
+        if session_id and any(task.session_id == session_id for task in self._tasks_of(account)):
+            raise ApiError("InvalidParameterValue.SessionId", "request is removed due to duplication")
+        if not self._has_room(account, family, params):
+            self.refused_for_room += 1
+            raise ApiError("RequestLimitExceeded", "Too many tasks of this model run.")
+        task = self.add_task(family, params, account=account)
         fault = self.faults.take(family.create, Scope.TASK)
-        if fault is not None and fault.kind is FaultKind.NEVER_DONE:
-            task.never_done = True
-        elif fault is not None:
-            task.failure = fault.message or "The task failed."
+        match None if fault is None else fault.kind:
+            case FaultKind.NEVER_DONE:
+                task.never_done = True
+            case FaultKind.URL_LATE:
+                task.url_late = True
+            case FaultKind.FAIL:
+                task.failure = (fault and fault.message) or "The task failed."
         return task
 
-    def _describe(self, action: str, task_id: str, fault: FaultKind | None) -> Answer:
+    def _has_room(self, account: str, family: Family, params: dict[str, Any]) -> bool:
+        if self._behaviour.running_tasks is None or family.kind == "media":
+            return True
+        running = sum(
+            task.family is family and model_of(task.params) == model_of(params) and task.phase is not Phase.ENDED
+            for task in self._tasks_of(account)
+        )
+        return running < self._behaviour.running_tasks
+
+    def _tasks_of(self, account: str) -> list[EmulatedTask]:
+        """The account's tasks that MPS still knows, in the order of creation."""
+        return [task for task in self.tasks.values() if task.account == account and not self._is_forgotten(task)]
+
+    def _find(self, account: str, action: str, task_id: str) -> EmulatedTask:
+        """The account's task of that TaskId, asked for through ``action``."""
         task = self.tasks.get(task_id)
-        if task is None or task.family.describe != action:
+        words = [family.word for family in FAMILIES.values() if action not in (family.describe, family.manage)]
+        foreign = task is not None and task.account != account
+        if foreign or any(f"-{word}-" in task_id for word in words):
+            raise ApiError("ResourceNotFound", "The resource is not found.")
+        if task is None or self._is_forgotten(task):
             raise _unknown_task(action)
+        return task
+
+    def _is_forgotten(self, task: EmulatedTask) -> bool:
+        return task.done_at is not None and time.monotonic() > task.done_at + self._behaviour.tasks_kept_seconds
+
+    def _describe(self, account: str, action: str, task_id: str, fault: FaultKind | None) -> Answer:
+        task = self._find(account, action, task_id)
         done = fault is FaultKind.DONE_WITHOUT_URL
         phase = Phase.ENDED if done else Phase.RUNNING if fault is FaultKind.UNKNOWN_STATUS else task.phase
+        null_results = done
+        if task.url_late and task.succeeded:
+            task.url_late, null_results = False, True
         if task.kind == "media":
-            answer = media_tasks.describe(task, phase, null_results=done)
+            answer = media_tasks.describe(task, phase, null_results=null_results)
         else:
-            answer = aigc_tasks.describe(task, phase, lambda file: self._url(task, file), null_results=done)
+            answer = aigc_tasks.describe(task, phase, lambda file: self._url(task, file), null_results=null_results)
         if fault is FaultKind.UNKNOWN_STATUS:
             answer["Status"] = "PAUSED"
         return answer
 
-    def _manage(self, params: dict[str, Any]) -> Answer:
+    def _manage(self, account: str, params: dict[str, Any]) -> Answer:
         if params["OperationType"] != "Abort":
             raise ApiError("InvalidParameterValue.InvalidOperationType", "`OperationType` must be Abort.")
-        task = self.tasks.get(params["TaskId"])
-        if task is None or task.kind != "media":
-            raise _unknown_task("ManageTask")
+        task = self._find(account, "ManageTask", params["TaskId"])
         if task.phase is not Phase.WAITING:
             raise ApiError("FailedOperation", f"Only a WAITING task can be aborted, not {task.state}.")
         task.abort()
         return {}
 
-    def _list(self, params: dict[str, Any]) -> Answer:
-        """The tasks of ProcessMedia and EditMedia in one state, the newest first: in which order, no page says."""
+    def _list(self, account: str, params: dict[str, Any]) -> Answer:
+        """The tasks of ProcessMedia and EditMedia in one state, the newest first."""
         failed = params.get("SubTaskHasFailed")
         tasks = [
             media_tasks.summary(task)
-            for task in reversed(self.tasks.values())
+            for task in reversed(self._tasks_of(account))
             if task.kind == "media" and task.state == params["Status"] and failed in (None, task.failure is not None)
         ]
         since, until = params.get("StartTime", ""), params.get("EndTime", "9")
@@ -215,21 +311,18 @@ class MpsService:
             cos = info["CosInputInfo"]
             key = f"{cos.get('Bucket', '')}/{cos.get('Object', '').strip('/')}"
         else:
-            key = unquote(urlsplit(info.get("UrlInputInfo", {}).get("Url", "")).path).removeprefix("/files/")
+            url = urlsplit(info.get("UrlInputInfo", {}).get("Url", ""))
+            key = unquote(url.path).removeprefix("/files/").strip("/")
+            if found := _COS_HOST.fullmatch(url.netloc):
+                key = f"{found['bucket']}/{key}"
         _, file = self._files.get(key, (None, None))
         return file or MediaFile(key, seed=json.dumps(info, sort_keys=True), seconds=_FOREIGN_SECONDS)
 
     def _url(self, task: EmulatedTask, file: MediaFile) -> str:
+        if store := task.params.get("StoreCosParam"):
+            host = f"{store['CosBucketName']}.cos.{store['CosBucketRegion']}.myqcloud.com"
+            return f"https://{host}/{quote(file.key.partition('/')[2])}"
         return f"{self.url}/files/{quote(file.key)}?sign={task.sign}"
-
-
-def parse_object(body: bytes) -> dict[str, Any] | None:
-    """The JSON object in ``body``; None where it holds something else."""
-    try:
-        params = json.loads(body)
-    except ValueError:
-        return None
-    return params if isinstance(params, dict) else None
 
 
 def _check_headers(headers: Mapping[str, str]) -> str:

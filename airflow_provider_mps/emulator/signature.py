@@ -15,6 +15,11 @@ ALGORITHM = "TC3-HMAC-SHA256"
 MAX_CLOCK_SKEW = 300
 """Seconds by which a request's timestamp may be off."""
 
+_MAX_DIGITS = 12
+
+OWN_ACCOUNT = "own"
+"""The account of the keys with which an emulator is started."""
+
 _AUTHORIZATION = re.compile(
     rf"{ALGORITHM} Credential=(?P<secret_id>[^/,]+)/(?P<date>[^/,]+)/(?P<service>[^/,]+)/tc3_request, ?"
     r"SignedHeaders=(?P<signed_headers>[^,]+), ?Signature=(?P<signature>[0-9a-f]{64})"
@@ -23,17 +28,22 @@ _AUTHORIZATION = re.compile(
 
 @dataclass(frozen=True)
 class Credential:
-    """A key pair that the emulator accepts; ``token`` is empty for a permanent one."""
+    """A key pair that the emulator accepts.
+
+    :ivar token: empty for a permanent one.
+    :ivar account: whose it is; tasks, limits and files belong to an account, not to a key.
+    """
 
     secret_id: str
     secret_key: str
     token: str = ""
+    account: str = OWN_ACCOUNT
 
 
 def verify(
     headers: Mapping[str, str], query: str, body: bytes, credentials: Mapping[str, Credential], now: float
-) -> None:
-    """Check that a ``POST /`` was signed with a known credential.
+) -> Credential:
+    """Check that a ``POST /`` was signed with a known credential, and return it.
 
     :param headers: the request's headers, names in lower case.
     :param query: the query string as it came.
@@ -47,7 +57,7 @@ def verify(
             "AuthFailure.InvalidAuthorization", f"The Authorization header is missing or is not {ALGORITHM}."
         )
     timestamp = headers.get("x-tc-timestamp", "")
-    if not (timestamp.isascii() and timestamp.isdigit()):
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _MAX_DIGITS):
         raise ApiError("MissingParameter", "The X-TC-Timestamp header must be given, in whole POSIX seconds.")
     credential = credentials.get(match["secret_id"])
     if credential is None:
@@ -66,6 +76,7 @@ def verify(
     expected = _signature(credential.secret_key, date, timestamp, signed_headers, headers, query, body)
     if not hmac.compare_digest(expected, match["signature"]):
         raise _mismatch("The signature does not match the request and the SecretKey.")
+    return credential
 
 
 def _signature(

@@ -11,11 +11,12 @@ import struct
 import wave
 import zlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from airflow_provider_mps.emulator.quicktime import movie
+from airflow_provider_mps.emulator import h264
+from airflow_provider_mps.emulator.mp4 import movie
 
 SAMPLE_RATE = 44_100
 WIDTH, HEIGHT = 320, 180
@@ -84,14 +85,17 @@ class Sound:
 def _data(suffix: str, seed: str, seconds: float, sounds: tuple[Sound, ...] | None) -> bytes:
     match suffix:
         case "png":
-            return picture(seed)
+            return _Scene(seed).png()
         case "wav":
             return wav(_samples(seed, seconds, sounds))
         case "mp3":
             return mp3(_samples(seed, seconds, sounds))
-    frames = [picture(seed, moment / FRAMES_PER_SECOND) for moment in range(round(seconds * FRAMES_PER_SECOND))]
+    moments = (number / FRAMES_PER_SECOND for number in range(round(seconds * FRAMES_PER_SECOND)))
+    scene = _Scene(seed)
+    frames = list(h264.encode(scene.frame(moment) for moment in moments))
     samples = None if sounds == () else _samples(seed, seconds, sounds)
-    return movie(frames, FRAMES_PER_SECOND, (WIDTH, HEIGHT), samples, SAMPLE_RATE)
+    size = (WIDTH, HEIGHT)
+    return movie(frames, h264.configuration(*size), FRAMES_PER_SECOND, size, samples, SAMPLE_RATE)
 
 
 @lru_cache(maxsize=16)
@@ -183,27 +187,64 @@ def mp3(samples: array[int]) -> bytes:
     return bytes(encoder.encode(samples.tobytes()) + encoder.flush())
 
 
-def picture(seed: str, moment: float = 0.0) -> bytes:
-    """A PNG of 320 x 180: a gradient, and a disc that goes to and fro; ``moment`` is in seconds."""
-    choose = _random(seed)
-    top = [choose.randrange(40, 256) for _ in range(3)]
-    bottom = [choose.randrange(0, 200) for _ in range(3)]
-    disc = bytes(choose.randrange(256) for _ in range(3))
-    radius = choose.randrange(20, 50)
-    center_x = round(WIDTH * (0.5 - 0.3 * math.cos(moment)))
-    center_y = choose.randrange(60, 120)
-    rows = bytearray()
-    for y in range(HEIGHT):
-        share = y / HEIGHT
-        row = bytearray(bytes(round(a + (b - a) * share) for a, b in zip(top, bottom, strict=True)) * WIDTH)
-        half = math.isqrt(max(0, radius**2 - (y - center_y) ** 2))
-        row[3 * (center_x - half) : 3 * (center_x + half)] = disc * (2 * half)
-        rows += b"\x00" + row
+class _Scene:
+    """A gradient, and a disc that goes to and fro, of 320 x 180 pixels; colours and sizes follow from the seed."""
+
+    def __init__(self, seed: str) -> None:
+        choose = _random(seed)
+        top = [choose.randrange(40, 256) for _ in range(3)]
+        bottom = [choose.randrange(0, 200) for _ in range(3)]
+        self._disc = tuple(choose.randrange(256) for _ in range(3))
+        self._radius = choose.randrange(20, 50)
+        self._center = choose.randrange(60, 120)
+        shares = (y / HEIGHT for y in range(HEIGHT))
+        self._gradient = [
+            tuple(round(a + (b - a) * share) for a, b in zip(top, bottom, strict=True)) for share in shares
+        ]
+
+    def rows(self, moment: float) -> Iterator[tuple[tuple[int, ...], slice]]:
+        """The colour of each row, and which of its pixels the disc covers; ``moment`` is in seconds."""
+        center = round(WIDTH * (0.5 - 0.3 * math.cos(moment)))
+        for y, colour in enumerate(self._gradient):
+            half = math.isqrt(max(0, self._radius**2 - (y - self._center) ** 2))
+            yield colour, slice(center - half, center + half)
+
+    def png(self) -> bytes:
+        """The scene at its beginning."""
+        data = bytearray()
+        for colour, covered in self.rows(0):
+            row = bytearray(bytes(colour) * WIDTH)
+            row[3 * covered.start : 3 * covered.stop] = bytes(self._disc) * (covered.stop - covered.start)
+            data += b"\x00" + row
+        return (
+            b"\x89PNG\r\n\x1a\n"
+            + _chunk(b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 0))
+            + _chunk(b"IDAT", zlib.compress(bytes(data)))
+            + _chunk(b"IEND", b"")
+        )
+
+    def frame(self, moment: float) -> h264.Frame:
+        """The scene as a frame of a film."""
+        planes: tuple[list[bytes], list[bytes], list[bytes]] = ([], [], [])
+        disc = _yuv(self._disc)
+        for y, (colour, covered) in enumerate(self.rows(moment)):
+            for plane, value, of_disc in zip(planes, _yuv(colour), disc, strict=True):
+                step = 1 if plane is planes[0] else 2  # of colour, every second row and column
+                if y % step == 0:
+                    row = bytearray((value,)) * (WIDTH // step)
+                    begin, end = covered.start // step, covered.stop // step
+                    row[begin:end] = bytes((of_disc,)) * (end - begin)
+                    plane.append(bytes(row))
+        return h264.Frame(*planes)
+
+
+def _yuv(colour: tuple[int, ...]) -> tuple[int, int, int]:
+    """Brightness and two differences of colour (ITU-R BT.601, 16 to 240)."""
+    red, green, blue = colour
     return (
-        b"\x89PNG\r\n\x1a\n"
-        + _chunk(b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 0))
-        + _chunk(b"IDAT", zlib.compress(bytes(rows)))
-        + _chunk(b"IEND", b"")
+        round(16 + (65.738 * red + 129.057 * green + 25.064 * blue) / 256),
+        round(128 + (-37.945 * red - 74.494 * green + 112.439 * blue) / 256),
+        round(128 + (112.439 * red - 94.154 * green - 18.285 * blue) / 256),
     )
 
 

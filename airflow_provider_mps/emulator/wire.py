@@ -32,6 +32,8 @@ async def faulty(request: web.Request, fault: Fault, answer: Answer | ApiError) 
             return plain(ApiError(fault.code, fault.message or "Asked for by a fault."))
         case FaultKind.NOT_FOUND:
             return plain(ApiError("ResourceNotFound", fault.message or "The resource is not found."))
+        case FaultKind.CONTENT_REFUSED:
+            return plain(ApiError("InvalidParameter.ViolationContent", fault.message or "The content is refused."))
         case FaultKind.HTTP_502 | FaultKind.HTTP_502_AFTER:
             return web.Response(text=_BAD_GATEWAY, content_type="text/html", status=HTTPStatus.BAD_GATEWAY)
         case FaultKind.CUT_BEFORE | FaultKind.CUT_AFTER:

@@ -16,6 +16,7 @@ from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.logs import Lines, no_secret_in
+from tests.doubles.seen import MUSIC
 from tests.doubles.servers import Handler, LoopbackServer
 
 pytestmark = pytest.mark.usefixtures("all_turned_up")
@@ -29,7 +30,7 @@ def test_a_call_logs_nothing_of_its_request(emulator: MpsEmulator, logged: Lines
         emulator.fault(kind, CREATE)
     with MpsClient(settings(emulator.port, credential=keys, timeout=0.5)) as client:
         try:
-            client.call(CREATE, {"Prompt": "rain"})
+            client.call(CREATE, MUSIC)
         except MpsError as error:
             logged.lines.append(repr(error))
         client.call(DESCRIBE, {"TaskId": emulator.add_task(wait_seconds=0, run_seconds=0)})
@@ -58,7 +59,7 @@ def test_the_exchange_of_keys_logs_nothing(
             sts_endpoint=sts.host,
         )
         with MpsClient(settings(emulator.port, credential=role)) as client:
-            client.call(CREATE, {"Prompt": "rain"})
+            client.call(CREATE, MUSIC)
     assert len(sts.requests) == 1
     assert no_secret_in(logged.lines)
     assert not logged.of("tmp-")
@@ -67,7 +68,7 @@ def test_the_exchange_of_keys_logs_nothing(
 def test_somebody_elses_calls_go_on_logging(emulator: MpsEmulator, logged: Lines) -> None:
     async def beside_ours(url: str) -> None:
         async with httpx.AsyncClient(trust_env=False) as http, MpsClient(settings(emulator.port)) as client:
-            await asyncio.gather(client.acall(CREATE, {"Prompt": "rain"}), http.get(f"{url}/theirs"))
+            await asyncio.gather(client.acall(CREATE, MUSIC), http.get(f"{url}/theirs"))
 
     with LoopbackServer(lambda handler: handler.answer(b"")) as server:
         asyncio.run(beside_ours(server.url))

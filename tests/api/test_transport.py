@@ -21,9 +21,8 @@ from airflow_provider_mps.api.errors import (
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import Call, settings
 from tests.doubles.emulators import CREATE, DESCRIBE
+from tests.doubles.seen import MUSIC as PROMPT
 from tests.doubles.servers import Handler, LoopbackServer, hang, open_connections
-
-PROMPT = {"Prompt": "rain"}
 
 
 def test_a_redirect_is_not_followed(emulator: MpsEmulator, call: Call) -> None:

@@ -34,9 +34,15 @@ def emulated(conn_id: str, *, timeout: float = 30, **arguments: Any) -> Iterator
 
 
 @pytest.fixture
-def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[MpsEmulator]:
+def emulator_rules() -> str:
+    """The rules of the fixture ``emulator``; a module whose requests are about single fields has its own."""
+    return "service"
+
+
+@pytest.fixture
+def emulator(emulator_rules: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[MpsEmulator]:
     """An emulator whose tasks end in a moment, without a limit; the default connection leads to it."""
-    with MpsEmulator(wait_seconds=0.1, run_seconds=0.1, requests_per_second=None) as emulator:
+    with MpsEmulator(rules=emulator_rules, wait_seconds=0.1, run_seconds=0.1, requests_per_second=None) as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(emulator.connection))
         yield emulator
 

@@ -8,6 +8,7 @@ from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators import mps as operators
 from airflow_provider_mps.operators.create import CreateTaskOperator
 from airflow_provider_mps.sensors import mps as sensors
+from tests.doubles.seen import FILM_ARGUMENTS, MUSIC_ARGUMENTS, PICTURE_ARGUMENTS
 from tests.doubles.task_instances import TaskInstance
 
 OPERATORS = [
@@ -23,6 +24,9 @@ SENSORS = [
 
 _BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "CreateAigcAudioTaskOperator": MUSIC_ARGUMENTS,
+    "CreateAigcVideoTaskOperator": FILM_ARGUMENTS,
+    "CreateAigcImageTaskOperator": PICTURE_ARGUMENTS,
     "ProcessMediaOperator": {
         "input_url": "https://example.com/film.mp4",
         "output_cos": _BUCKET,

@@ -28,7 +28,8 @@ from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 
 with DAG("{DAG}", schedule=None, default_args={{"retries": 2, "retry_delay": timedelta(seconds=1)}}):
     CreateAigcAudioTaskOperator(
-        task_id="{TASK}", prompt="rain", wait_for_completion=True, deferrable={deferrable}, poll_interval=1
+        task_id="{TASK}", model_name="MiniMaxMusic", model_version="2.6", scene_type="music", prompt="rain",
+        wait_for_completion=True, deferrable={deferrable}, poll_interval=1
     )
 """
     )

@@ -12,6 +12,7 @@ import pytest
 from tencentcloud.common.sign import Sign
 
 from airflow_provider_mps.emulator import MpsEmulator
+from tests.doubles.seen import MUSIC
 
 
 class Caller:
@@ -77,7 +78,7 @@ class Caller:
 
     def create(self, **params: Any) -> str:
         """Make an audio task and return its TaskId."""
-        return str(self.call("CreateAigcAudioTask", {"Prompt": "rain"} | params)["TaskId"])
+        return str(self.call("CreateAigcAudioTask", MUSIC | params)["TaskId"])
 
 
 @pytest.fixture

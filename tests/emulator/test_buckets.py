@@ -9,6 +9,8 @@ import pytest
 from botocore.config import Config
 from botocore.session import Session
 
+from tests.doubles.seen import MUSIC
+
 STORE = {"CosBucketName": "songs-1", "CosBucketRegion": "ap-guangzhou", "CosBucketPath": "/a day's/räin & c+d"}
 
 
@@ -30,7 +32,7 @@ def presigned(
 @pytest.fixture
 def key(mps):
     """The key of a song in the bucket."""
-    mps.call("CreateAigcAudioTask", {"Prompt": "rain", "StoreCosParam": STORE})
+    mps.call("CreateAigcAudioTask", MUSIC | {"StoreCosParam": STORE})
     return f"a day's/räin & c+d/{mps.emulator.tasks[0].task_id}-0.wav"
 
 
@@ -115,6 +117,12 @@ def test_a_temporary_credential_signs_with_its_token(start):
     assert mps.client.get(presigned(mps, "songs-1", f"x/{task_id}-0.wav", token="its-token", **signed)).is_success
     answer = mps.client.get(presigned(mps, "songs-1", f"x/{task_id}-0.wav", **signed))
     assert refusal(answer) == (403, "AccessDenied")
+
+
+def test_a_bucket_is_its_account_s_own(mps, key):
+    mps.emulator.accept_credential("other-id", "other-key", account="other")
+    url = presigned(mps, "songs-1", key, secret_id="other-id", secret_key="other-key")
+    assert refusal(mps.client.get(url)) == (403, "AccessDenied")
 
 
 def test_the_connection_leads_to_the_buckets(mps):

@@ -11,7 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.doubles.seen import FILM, MUSIC, PICTURE
 from tests.emulator.test_buckets import presigned
+
+SEEN = {"CreateAigcAudioTask": MUSIC, "CreateAigcVideoTask": FILM, "CreateAigcImageTask": PICTURE}
 
 COS = {"CosBucketName": "songs-1", "CosBucketRegion": "ap-guangzhou", "CosBucketPath": "/daily/one/"}
 OUTPUT = {"Type": "COS", "CosOutputStorage": {"Bucket": "films-1", "Region": "ap-guangzhou"}}
@@ -19,7 +22,7 @@ OUTPUT = {"Type": "COS", "CosOutputStorage": {"Bucket": "films-1", "Region": "ap
 
 def result(mps, create, describe, **params):
     """The answer for a finished task."""
-    return mps.call(describe, {"TaskId": mps.call(create, {"Prompt": "rain"} | params)["TaskId"]})
+    return mps.call(describe, {"TaskId": mps.call(create, SEEN[create] | params)["TaskId"]})
 
 
 def audio_url(mps, **params):
@@ -37,7 +40,7 @@ def samples(content):
 
 
 def boxes(content):
-    """The boxes of a QuickTime file, or of a box's content, by name; of several of one name, a list."""
+    """The boxes of a MP4 file, or of a box's content, by name; of several of one name, a list."""
     found: dict[str, Any] = {}
     while content:
         size, name = struct.unpack(">I4s", content[:8])
@@ -107,22 +110,24 @@ def test_images_are_png(mps):
 
 def test_a_video_is_a_movie_with_as_many_pictures_as_its_length_asks(mps):
     answer = result(
-        mps, "CreateAigcVideoTask", "DescribeAigcVideoTask", Duration=2, ExtraParameters={"EnableAudio": True}
+        mps, "CreateAigcVideoTask", "DescribeAigcVideoTask", Duration=5, ExtraParameters={"EnableAudio": True}
     )
     film = get(mps, answer["VideoUrls"][0])
     assert film.headers["content-type"] == "video/mp4"
     (kind, frames), (other_kind, sound) = tracks(film.content)
     assert (kind, other_kind) == (b"vide", b"soun")
-    assert len(frames) == 20
-    for frame in frames:
-        check_png(frame)
-    assert len(sound) == 2 * 44_100
+    assert len(frames) == 50
+    for number, frame in enumerate(frames):
+        [length] = struct.unpack(">I", frame[:4])
+        assert length == len(frame) - 4
+        assert frame[4] & 0x1F == (1 if number else 5), "a frame of changes, but for the first"
+    assert len(sound) == 5 * 44_100
 
 
 def test_edit_media_mixes_the_sounds_of_its_inputs(mps):
     song = audio_url(mps, StoreCosParam=COS)
-    video = result(mps, "CreateAigcVideoTask", "DescribeAigcVideoTask", Duration=3)["VideoUrls"][0]
-    key = song.partition("/files/songs-1/")[2].partition("?")[0]
+    video = result(mps, "CreateAigcVideoTask", "DescribeAigcVideoTask", ModelVersion="O1", Duration=3)["VideoUrls"][0]
+    key = song.partition("myqcloud.com/")[2]
     cos = {"Bucket": "songs-1", "Region": "ap-guangzhou", "Object": f"/{key}"}
     audio = {
         "SourceMedia": {"FileId": "song", "StartTime": "0.5s"},
@@ -154,7 +159,7 @@ def test_edit_media_mixes_the_sounds_of_its_inputs(mps):
     assert len(heard) == 3 * second
     assert not any(heard[:second])
     assert not any(heard[2 * second :])
-    tune = samples(get(mps, song).content)
+    tune = samples(mps.client.get(presigned(mps, "songs-1", key)).content)
     assert list(heard[second : 2 * second]) == [round(value / 2) for value in tune[second // 2 : second // 2 + second]]
 
 
@@ -186,11 +191,38 @@ def test_a_long_composition_with_transitions_is_cut(mps):
     assert not any(heard[22 * second :])
 
 
-def test_a_file_in_a_bucket_has_its_name_in_the_url(mps):
+def test_a_file_in_a_bucket_comes_as_a_bare_url_that_must_be_signed(mps):
     url = audio_url(mps, StoreCosParam=COS)
-    path = httpx.URL(url).path
-    assert path == f"/files/songs-1/daily/one/{mps.emulator.tasks[0].task_id}-0.wav"
-    assert get(mps, url).status_code == 200
+    key = f"daily/one/{mps.emulator.tasks[0].task_id}-0.wav"
+    assert url == f"https://songs-1.cos.ap-guangzhou.myqcloud.com/{key}"
+    assert get(mps, f"{mps.emulator.url}/songs-1/{key}").status_code == 403
+    assert get(mps, presigned(mps, "songs-1", key)).status_code == 200
+
+
+def test_a_url_of_a_bucket_is_an_input_where_it_is_signed(mps):
+    song = audio_url(mps, StoreCosParam=COS)
+    key = httpx.URL(song).path[1:]
+
+    def copy(url):
+        file = {"InputInfo": {"Type": "URL", "UrlInputInfo": {"Url": url}}}
+        params = {"FileInfos": [file], "OutputStorage": OUTPUT, "OutputObjectPath": "/copy.wav"}
+        task_id = mps.call("EditMedia", params)["TaskId"]
+        return mps.call("DescribeTaskDetail", {"TaskId": task_id})["EditMediaTask"]
+
+    bare = copy(song)
+    assert (bare["ErrCode"] != 0, bare["Output"], "HTTP 403" in bare["Message"]) == (True, None, True)
+    for signed in (presigned(mps, "songs-1", key), f"{song}?X-Amz-Signature=0"):
+        assert copy(signed)["ErrCode"] == 0
+        content = get(mps, presigned(mps, "films-1", "copy.wav")).content
+        assert content == get(mps, presigned(mps, "songs-1", key)).content
+
+
+def test_a_result_in_mps_s_own_store_can_be_read_for_a_time(start):
+    mps = start(wait_seconds=0, run_seconds=0, results_kept_seconds=0)
+    expired = get(mps, audio_url(mps))
+    assert (expired.status_code, "Request has expired" in expired.text) == (403, True)
+    key = httpx.URL(audio_url(mps, StoreCosParam=COS)).path[1:]
+    assert get(mps, presigned(mps, "songs-1", key)).status_code == 200, "the user's own bucket keeps what it has"
 
 
 def test_only_signed_urls_of_known_files_are_served(mps):

@@ -6,6 +6,7 @@ import pytest
 
 from airflow_provider_mps.emulator.schema import SHAPES
 from tests.doubles.sdk_models import whole_request
+from tests.doubles.seen import MUSIC
 
 AUDIO, VIDEO, IMAGE = "CreateAigcAudioTask", "CreateAigcVideoTask", "CreateAigcImageTask"
 COS_INPUT = {"Type": "COS", "CosInputInfo": {"Bucket": "b-1", "Region": "ap-guangzhou", "Object": "/in/a.mp4"}}
@@ -74,7 +75,8 @@ def audio_track(**element):
         ("EditMedia", edit(audio_track(TrackTime={"Start": "1.5s", "Duration": "2s"}))),
     ],
 )
-def test_requests_that_fit(mps, action, params):
+def test_requests_that_fit(start, action, params):
+    mps = start(rules="reference")
     assert mps.call(action, params)["TaskId"] == mps.emulator.tasks[0].task_id
 
 
@@ -167,8 +169,8 @@ def test_a_body_that_is_no_object(mps, body):
 
 def test_a_server_that_knows_output_audio_format_only_inside_extra_parameters(start):
     mps = start(output_audio_format_at_top_level=False)
-    assert mps.code(AUDIO, {"Prompt": "a", "OutputAudioFormat": "mp3"}) == "UnknownParameter"
-    assert mps.code(AUDIO, {"Prompt": "a", "ExtraParameters": {"OutputAudioFormat": "mp3"}}) == "ok"
+    assert mps.code(AUDIO, MUSIC | {"OutputAudioFormat": "mp3"}) == "UnknownParameter"
+    assert mps.code(AUDIO, MUSIC | {"ExtraParameters": {"OutputAudioFormat": "mp3"}}) == "ok"
     assert len(mps.emulator.tasks) == 1
 
 

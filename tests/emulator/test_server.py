@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from airflow_provider_mps.emulator import EmulatedTask, MpsEmulator, RecordedRequest
+from tests.doubles.seen import FILM, MUSIC
 
 
 @pytest.fixture
@@ -23,8 +24,8 @@ def control(mps):
 
 def test_the_state_can_be_read(mps, control):
     mps.emulator.fault("error", "CreateAigcAudioTask", code="InternalError")
-    mps.code("CreateAigcAudioTask", {"Prompt": "rain"})
-    task_id = mps.create(Prompt="rain")
+    mps.code("CreateAigcAudioTask", MUSIC)
+    task_id = mps.create()
     mps.code("MakeCoffee", {})
     state = control.get("state").json()
     assert state["requests"] == {"CreateAigcAudioTask": 2, "MakeCoffee": 1}
@@ -36,15 +37,62 @@ def test_the_state_can_be_read(mps, control):
         "kind": "aigc_audio",
         "action": "CreateAigcAudioTask",
         "state": "DONE",
-        "params": {"Prompt": "rain"},
+        "params": MUSIC,
     }
 
 
 def test_faults_can_be_asked_for(mps, control):
     fault = {"kind": "error", "action": "CreateAigcAudioTask", "times": 2, "after": 1, "code": "InternalError"}
     assert control.post("faults", json=fault).status_code == 200
-    codes = [mps.code("CreateAigcAudioTask", {"Prompt": "rain"}) for _ in range(4)]
+    codes = [mps.code("CreateAigcAudioTask", MUSIC) for _ in range(4)]
     assert codes == ["ok", "InternalError", "InternalError", "ok"]
+
+
+def test_faults_can_be_cleared(mps, control):
+    mps.emulator.fault("error", code="InternalError", times=None)
+    assert control.delete("faults").status_code == 200
+    assert mps.create()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "attacker.example"},
+        {"Host": "attacker.example:80"},
+        {"Host": "127.0.0.1.attacker.example"},
+        {"Host": "["},
+        {"Origin": "https://attacker.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:9"},
+    ],
+)
+def test_somebody_else_s_web_page_controls_nothing(mps, control, headers):
+    for method, path in (
+        ("GET", "/"),
+        ("GET", "/emulator/state"),
+        ("POST", "/emulator/reset"),
+        ("POST", "/emulator/faults"),
+        ("DELETE", "/emulator/faults"),
+        ("POST", "/emulator/tasks"),
+    ):
+        answer = control.request(method, f"{mps.emulator.url}{path}", headers=headers, content=b'{"kind": "hang"}')
+        assert (answer.status_code, answer.json()) == (403, {"error": "Host or Origin is not this emulator."})
+    assert mps.create()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_its_own_page_does(mps, control, host):
+    own = f"{host}:{mps.emulator.port}"
+    assert control.post("reset", headers={"Host": own, "Origin": f"http://{own}"}).status_code == 200
+
+
+def test_the_page_begins_with_what_is_not_done(mps):
+    mps.emulator.fault("fail")
+    mps.create(Prompt="<script>rain</script>")
+    page = mps.client.get(mps.emulator.url)
+    assert page.headers["content-type"].startswith("text/html")
+    first, second = page.text.index("What it does not do"), page.text.index("No model runs here")
+    assert first < second < page.text.index("Tasks</h2>") < page.text.index("<td>FAIL<td>&lt;script&gt;rain")
 
 
 def test_many_tasks_can_be_made_at_once(mps, control):
@@ -60,7 +108,7 @@ def test_a_reset_forgets_everything(mps, control):
     task_id = mps.create()
     mps.emulator.fault("error", code="InternalError", times=None)
     assert control.post("reset").status_code == 200
-    assert control.get("state").json() == {"requests": {}, "answers": {}, "tasks": []}
+    assert control.get("state").json() == {"requests": {}, "answers": {}, "refused_for_room": 0, "tasks": []}
     assert mps.code("DescribeAigcAudioTask", {"TaskId": task_id}) == "ResourceNotFound.TaskNotFound"
 
 
@@ -73,6 +121,10 @@ def test_a_reset_forgets_everything(mps, control):
         ("tasks", {"kind": "coffee"}),
         ("tasks", {"count": 3, "run_seconds": [1]}),
         ("tasks", [1]),
+        ("tasks", {"count": 10**4000}),
+        ("tasks", {"run_seconds": [10**4000]}),
+        ("tasks", {"run_seconds": ["1"]}),
+        ("faults", {"kind": "slow", "seconds": 10**4000}),
     ],
 )
 def test_a_wish_that_makes_no_sense_is_refused(mps, control, path, wish):
@@ -80,6 +132,31 @@ def test_a_wish_that_makes_no_sense_is_refused(mps, control, path, wish):
     assert answer.status_code == 400
     assert answer.json()["error"]
     assert mps.emulator.tasks == []
+
+
+DIGITS, DEEP = b"9" * 5_000, b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize("body", [b'{"run_seconds": [%s]}' % DIGITS, b'{"seconds": %s}' % DEEP, DEEP, b"\xff"])
+@pytest.mark.parametrize("path", ["faults", "tasks"])
+def test_a_wish_that_cannot_be_read_is_refused(control, path, body):
+    assert control.post(path, content=body, headers={"content-type": "application/json"}).status_code == 400
+
+
+def test_a_request_that_cannot_be_read_is_never_the_emulator_s_own_trouble(mps):
+    assert mps.send("CreateAigcAudioTask", {}, body=b'{"Prompt": %s}' % DEEP).status_code == 400
+    deep = {"AdditionalParameters": f'{{"n": {DEEP.decode()}}}'}
+    assert mps.send("CreateAigcAudioTask", MUSIC | deep).status_code == 400
+    digits = DIGITS.decode()
+    assert mps.code("CreateAigcAudioTask", MUSIC, x_tc_timestamp=digits) == "MissingParameter"
+    assert mps.code("CreateAigcVideoTask", FILM | {"Duration": 10**4000}) == "InvalidParameter"
+    assert mps.code("CreateAigcVideoTask", FILM | {"Duration": 10**19}) == "InvalidParameter"
+    listing = {"Status": "FINISH", "ScrollToken": digits}
+    assert mps.code("DescribeTasks", listing) == "InvalidParameterValue"
+    signed = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=emulator-id/a/b/s3/c&X-Amz-Expires={digits}"
+    assert mps.client.get(f"{mps.emulator.url}/bucket/key?{signed}").status_code == 403
+    assert mps.emulator.tasks == []
+    assert mps.client.get(f"{mps.emulator.url}/emulator/state").status_code == 200
 
 
 def test_what_can_be_read_is_a_copy(mps):
@@ -141,7 +218,8 @@ def test_the_connection_names_all_that_airflow_needs(start):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_line(number):
-    command = [sys.executable, "-m", "airflow_provider_mps.emulator", "--port", "0", "--run-seconds", "0"]
+    options = ["--port", "0", "--run-seconds", "0", "--rules", "reference", "--running-tasks", "3"]
+    command = [sys.executable, "-m", "airflow_provider_mps.emulator", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stderr

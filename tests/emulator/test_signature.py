@@ -11,6 +11,8 @@ from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentClo
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
+from tests.doubles.seen import MUSIC
+
 
 def sdk_client(emulator: Any, key: str = "emulator-key", token: str | None = None, **profile: Any) -> CommonClient:
     http = HttpProfile(endpoint=f"127.0.0.1:{emulator.port}", protocol="http")
@@ -25,17 +27,17 @@ def sdk_client(emulator: Any, key: str = "emulator-key", token: str | None = Non
 
 def test_the_sdk_s_own_client_is_understood(mps):
     client = sdk_client(mps.emulator, language="en-US", request_client="airflow-provider-mps")
-    task_id = client.call_json("CreateAigcAudioTask", {"Prompt": "Regen, 雨"})["Response"]["TaskId"]
+    task_id = client.call_json("CreateAigcAudioTask", MUSIC | {"Prompt": "Regen, 雨"})["Response"]["TaskId"]
     assert client.call_json("DescribeAigcAudioTask", {"TaskId": task_id})["Response"]["Status"] == "DONE"
-    assert [task.params for task in mps.emulator.tasks] == [{"Prompt": "Regen, 雨"}]
+    assert [task.params for task in mps.emulator.tasks] == [MUSIC | {"Prompt": "Regen, 雨"}]
 
 
 def test_the_sdk_s_own_client_with_a_wrong_key_or_token_is_refused(mps):
     with pytest.raises(TencentCloudSDKException) as refused:
-        sdk_client(mps.emulator, key="another").call_json("CreateAigcAudioTask", {"Prompt": "rain"})
+        sdk_client(mps.emulator, key="another").call_json("CreateAigcAudioTask", MUSIC)
     assert refused.value.code == "AuthFailure.SignatureFailure"
     with pytest.raises(TencentCloudSDKException) as refused:
-        sdk_client(mps.emulator, token="stale").call_json("CreateAigcAudioTask", {"Prompt": "rain"})
+        sdk_client(mps.emulator, token="stale").call_json("CreateAigcAudioTask", MUSIC)
     assert refused.value.code == "AuthFailure.TokenFailure"
     assert mps.emulator.tasks == []
 
@@ -62,22 +64,22 @@ def test_the_sdk_s_own_client_with_a_wrong_key_or_token_is_refused(mps):
     ],
 )
 def test_each_part_of_the_signature_counts(mps, change, code):
-    assert mps.code("CreateAigcAudioTask", {"Prompt": "rain"}, **change) == code
+    assert mps.code("CreateAigcAudioTask", MUSIC, **change) == code
     assert len(mps.emulator.tasks) == (code == "ok")
 
 
 def test_the_scope_s_date_must_be_that_of_the_timestamp(mps):
-    right = mps.request("CreateAigcAudioTask", {"Prompt": "rain"}).headers["authorization"]
+    right = mps.request("CreateAigcAudioTask", MUSIC).headers["authorization"]
     other_day = re.sub(r"/\d{4}-\d\d-\d\d/", "/2020-01-01/", right)
-    code = mps.code("CreateAigcAudioTask", {"Prompt": "rain"}, authorization=other_day)
+    code = mps.code("CreateAigcAudioTask", MUSIC, authorization=other_day)
     assert code == "AuthFailure.SignatureFailure"
 
 
 def test_a_temporary_credential_is_accepted_with_its_token(mps):
     mps.emulator.accept_credential("temporary-id", "temporary-key", "temporary-token")
     temporary = {"secret_id": "temporary-id", "secret_key": "temporary-key"}
-    assert mps.code("CreateAigcAudioTask", {"Prompt": "a"}, **temporary, x_tc_token="temporary-token") == "ok"
-    assert mps.code("CreateAigcAudioTask", {"Prompt": "a"}, **temporary) == "AuthFailure.TokenFailure"
+    assert mps.code("CreateAigcAudioTask", MUSIC, **temporary, x_tc_token="temporary-token") == "ok"
+    assert mps.code("CreateAigcAudioTask", MUSIC, **temporary) == "AuthFailure.TokenFailure"
 
 
 @pytest.mark.parametrize(
@@ -93,21 +95,21 @@ def test_a_temporary_credential_is_accepted_with_its_token(mps):
     ],
 )
 def test_the_other_headers_are_checked(mps, headers, code):
-    assert mps.code("CreateAigcAudioTask", {"Prompt": "rain"}, **headers) == code
+    assert mps.code("CreateAigcAudioTask", MUSIC, **headers) == code
 
 
 def test_only_post_to_the_root_is_the_api(mps):
-    request = mps.request("CreateAigcAudioTask", {"Prompt": "rain"})
+    request = mps.request("CreateAigcAudioTask", MUSIC)
     url = mps.emulator.url
     assert mps.client.put(url + "/", headers=request.headers, content=request.content).status_code == 405
     assert mps.client.post(url + "/v1", headers=request.headers, content=request.content).status_code == 404
 
 
 def test_what_is_recorded_of_a_request_lacks_its_signature(mps):
-    mps.create(Prompt="rain", ModelName="GL")
+    mps.create()
     [recorded] = mps.emulator.requests
     assert (recorded.action, recorded.answer) == ("CreateAigcAudioTask", "ok")
-    assert recorded.params == {"Prompt": "rain", "ModelName": "GL"}
+    assert recorded.params == MUSIC
     assert recorded.headers["authorization"].endswith("Signature=...")
     assert recorded.headers["x-tc-version"] == "2019-06-12"
     assert json.dumps(recorded.headers)

@@ -1,8 +1,12 @@
 """Tasks move as planned and end in what the request asked for."""
 
+from datetime import datetime, timedelta, timezone
+from itertools import product
+
 import pytest
 
 from airflow_provider_mps.emulator.limits import RollingLimit
+from tests.doubles.seen import FILM, MUSIC, PICTURE
 
 FAMILIES = [
     ("aigc_audio", "CreateAigcAudioTask", "DescribeAigcAudioTask", ["WAIT", "RUN", "DONE"]),
@@ -46,9 +50,9 @@ def test_a_task_waits_runs_and_ends(mps, kind, create, describe, words):
 def test_a_task_is_known_to_its_own_family_alone(mps, kind, create, describe, words):
     task_id = mps.emulator.add_task(kind)
     for _, _, other, _ in FAMILIES:
-        code = mps.code(other, {"TaskId": task_id})
-        missing = "InvalidParameterValue.TaskId" if other == "DescribeTaskDetail" else "ResourceNotFound.TaskNotFound"
-        assert code == ("ok" if other == describe else missing)
+        assert mps.code(other, {"TaskId": task_id}) == ("ok" if other == describe else "ResourceNotFound")
+    missing = "InvalidParameterValue.TaskId" if describe == "DescribeTaskDetail" else "ResourceNotFound.TaskNotFound"
+    assert mps.code(describe, {"TaskId": "24000145-none"}) == missing
 
 
 def test_a_task_that_still_waits_has_no_results(start):
@@ -75,10 +79,10 @@ def test_dubbing_gives_a_video_too(mps):
 
 
 def test_results_of_the_sisters(mps):
-    video = mps.call("CreateAigcVideoTask", {"Prompt": "sea"})["TaskId"]
+    video = mps.call("CreateAigcVideoTask", FILM)["TaskId"]
     answer = mps.call("DescribeAigcVideoTask", {"TaskId": video})
-    assert (len(answer["VideoUrls"]), answer["Resolution"]) == (1, "320*180")
-    image = mps.call("CreateAigcImageTask", {"Prompt": "sea", "OutputImageCount": 2})["TaskId"]
+    assert (len(answer["VideoUrls"]), answer["Resolution"]) == (1, "1280*720")
+    image = mps.call("CreateAigcImageTask", PICTURE | {"OutputImageCount": 2})["TaskId"]
     assert len(mps.call("DescribeAigcImageTask", {"TaskId": image})["ImageUrls"]) == 2
 
 
@@ -169,13 +173,14 @@ def test_only_a_waiting_media_task_can_be_aborted(mps):
     assert answer["WorkflowTask"]["ErrCode"] != 0
     assert abort(waiting) == "FailedOperation"
     assert abort(mps.emulator.add_task("media", wait_seconds=0, run_seconds=1000)) == "FailedOperation"
-    assert abort(mps.emulator.add_task("aigc_audio", wait_seconds=1000)) == "InvalidParameterValue.TaskId"
+    assert abort(mps.emulator.add_task("aigc_audio", wait_seconds=1000)) == "ResourceNotFound"
+    assert abort("24000145-none") == "InvalidParameterValue.TaskId"
 
 
 def test_past_the_limit_requests_are_refused_for_their_action_alone(start):
     mps = start(requests_per_second=0.001, wait_seconds=0, run_seconds=0)
     task_id = mps.create()
-    assert mps.code("CreateAigcAudioTask", {"Prompt": "rain"}) == "RequestLimitExceeded"
+    assert mps.code("CreateAigcAudioTask", MUSIC) == "RequestLimitExceeded"
     assert mps.code("DescribeAigcAudioTask", {"TaskId": task_id}) == "ok"
     assert mps.code("DescribeAigcAudioTask", {"TaskId": task_id}) == "RequestLimitExceeded"
     assert [request.answer for request in mps.emulator.requests] == ["ok", "RequestLimitExceeded"] * 2
@@ -189,16 +194,108 @@ def test_past_the_limit_requests_are_refused_for_their_action_alone(start):
         ("DescribeAigcAudioTask", 20),
         ("CreateAigcVideoTask", 10),
         ("DescribeAigcVideoTask", 50),
-        ("DescribeTaskDetail", 20),
+        ("CreateAigcImageTask", 20),
+        ("DescribeAigcImageTask", 20),
+        ("ProcessMedia", 100),
+        ("EditMedia", 20),
+        ("ManageTask", 20),
+        ("DescribeTaskDetail", 100),
+        ("DescribeTasks", 100),
+        ("DescribeUsageData", 100),
     ],
 )
-def test_each_rolling_second_has_its_limit(action, limit):
-    rolling = RollingLimit(20.0)
-    passed = [at / 100 for at in range(500) if rolling.allows(action, at / 100)]
+def test_each_rolling_second_has_its_documented_limit(action, limit):
+    rolling = RollingLimit("documented")
+    passed = [at / 200 for at in range(1000) if rolling.allows("own", action, at / 200)]
     assert len(passed) == 5 * limit
     for first, last in zip(passed, passed[limit:], strict=False):
         assert last - first >= 0.999, "one more than the limit within a second"
 
 
+def test_one_number_is_the_limit_of_every_action_for_each_account():
+    rolling = RollingLimit(2)
+    for account, action in product(("own", "other"), ("CreateAigcVideoTask", "DescribeTaskDetail")):
+        assert [rolling.allows(account, action, 0.0) for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "many", float("nan")])
+def test_a_limit_that_makes_no_sense(wrong):
+    with pytest.raises(ValueError, match="requests_per_second must be"):
+        RollingLimit(wrong)
+
+
+def test_so_many_tasks_of_a_model_run_at_once(start):
+    mps = start(running_tasks=2, wait_seconds=0, run_seconds=1000)
+    codes = [mps.code("CreateAigcAudioTask", MUSIC) for _ in range(4)]
+    assert codes == ["ok", "ok", "RequestLimitExceeded", "RequestLimitExceeded"]
+    other_spelling = MUSIC | {"ModelName": "MinimaxMusic"}
+    assert mps.code("CreateAigcAudioTask", other_spelling) == "RequestLimitExceeded"
+    other_model = {"ModelName": "GL", "ModelVersion": "3.0-clip"}
+    assert mps.create(**other_model), "each model has its own room"
+    assert mps.code("CreateAigcVideoTask", FILM) == "ok"
+    assert [mps.code("ProcessMedia", PROCESS) for _ in range(3)] == ["ok"] * 3
+    mps.emulator.accept_credential("other-id", "other-key", account="other")
+    assert mps.code("CreateAigcAudioTask", MUSIC, secret_id="other-id", secret_key="other-key") == "ok"
+    assert mps.emulator.refused_for_room == 3
+    assert len(mps.emulator.tasks) == 8
+
+
+def test_room_comes_when_a_task_ends(start):
+    mps = start(running_tasks=1, wait_seconds=0, run_seconds=0)
+    assert [mps.code("CreateAigcAudioTask", MUSIC) for _ in range(3)] == ["ok"] * 3
+    mps.emulator.fault("never_done")
+    assert [mps.code("CreateAigcAudioTask", MUSIC) for _ in range(2)] == ["ok", "RequestLimitExceeded"]
+    assert mps.emulator.refused_for_room == 1
+    mps.emulator.reset()
+    assert mps.emulator.refused_for_room == 0
+
+
+def test_a_task_that_ended_long_ago_is_forgotten(start):
+    mps = start(wait_seconds=0, run_seconds=0, tasks_kept_seconds=0)
+    assert mps.code("DescribeAigcAudioTask", {"TaskId": mps.create()}) == "ResourceNotFound.TaskNotFound"
+    once = PROCESS | {"SessionId": "once"}
+    assert mps.code("DescribeTaskDetail", {"TaskId": mps.call("ProcessMedia", once)["TaskId"]}) != "ok"
+    running = mps.emulator.add_task(run_seconds=1000)
+    assert mps.code("DescribeAigcAudioTask", {"TaskId": running}) == "ok"
+
+
+def test_a_task_belongs_to_its_account(mps):
+    mps.emulator.accept_credential("other-id", "other-key", account="other")
+    mps.emulator.accept_credential("same-id", "same-key")
+    task_id = mps.call("ProcessMedia", PROCESS | {"SessionId": "s"})["TaskId"]
+    keys = {"secret_id": "other-id", "secret_key": "other-key"}
+    assert mps.code("DescribeTaskDetail", {"TaskId": task_id}, **keys) == "ResourceNotFound"
+    assert mps.code("ManageTask", {"TaskId": task_id, "OperationType": "Abort"}, **keys) == "ResourceNotFound"
+    assert mps.call("DescribeTasks", {"Status": "FINISH"}, **keys)["TaskSet"] == []
+    assert mps.code("ProcessMedia", PROCESS | {"SessionId": "s"}, **keys) == "ok", "a SessionId is an account's own"
+    same = {"secret_id": "same-id", "secret_key": "same-key"}
+    assert mps.code("DescribeTaskDetail", {"TaskId": task_id}, **same) == "ok"
+
+
+def test_usage_is_counted_by_day(mps):
+    mps.call("CreateAigcVideoTask", FILM | {"Duration": 10})
+    mps.call("CreateAigcVideoTask", FILM)
+    mps.emulator.fault("fail")
+    mps.call("CreateAigcVideoTask", FILM)
+    mps.call("CreateAigcImageTask", PICTURE | {"ModelName": "MJ"})
+    mps.call("EditMedia", EDIT)
+    mps.create()
+    day = datetime.now(timezone(timedelta(hours=8))).strftime("%Y-%m-%d")
+    days = {"StartTime": f"{day}T00:00:00+08:00", "EndTime": f"{day}T23:59:59+08:00"}
+    kinds = ["AIGCVideo", "AIGCImage", "Transcode", "Enhance"]
+    data = mps.call("DescribeUsageData", days | {"Types": kinds})["Data"]
+    assert [each["TaskType"] for each in data] == kinds
+    counted = [[(line["Count"], line["Usage"]) for line in each["Summary"]] for each in data]
+    assert counted == [[(2, 15)], [(1, 4)], [(1, 2)], []]
+    [transcode] = mps.call("DescribeUsageData", days)["Data"]
+    assert transcode["TaskType"] == "Transcode", "what the reference says to be the default"
+    past = {"StartTime": "2020-01-01T00:00:00+08:00", "EndTime": "2020-01-02T00:00:00+08:00"}
+    assert mps.call("DescribeUsageData", past)["Data"][0]["Summary"] == []
+    mps.emulator.accept_credential("other-id", "other-key", account="other")
+    keys = {"secret_id": "other-id", "secret_key": "other-key"}
+    assert mps.call("DescribeUsageData", days, **keys)["Data"][0]["Summary"] == []
+    assert mps.code("DescribeUsageData", {"StartTime": "2020-01-01T00:00:00Z"}) == "MissingParameter"
+
+
 def test_without_a_limit_all_pass():
-    assert all(RollingLimit(None).allows("CreateAigcAudioTask", 0.0) for _ in range(1000))
+    assert all(RollingLimit(None).allows("own", "CreateAigcAudioTask", 0.0) for _ in range(1000))

@@ -14,6 +14,7 @@ from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_mps.hooks.mps import MpsHook
 from tests.doubles.emulators import DESCRIBE
+from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.servers import LoopbackServer, hang
 from tests.hooks.conftest import CALLS
 
@@ -90,7 +91,7 @@ def test_verify_is_true_false_or_a_path(connect: Connect, verify: Any, read: boo
 
 def test_the_region_is_sent(emulator: MpsEmulator, connect: Connect) -> None:
     connect(region="ap-singapore")
-    MpsHook().create_aigc_audio_task(prompt="rain")
+    MpsHook().create_aigc_audio_task(**MUSIC_ARGUMENTS)
     assert emulator.requests[0].headers["x-tc-region"] == "ap-singapore"
 
 
@@ -192,7 +193,7 @@ def test_a_connection_as_a_uri(emulator: MpsEmulator, monkeypatch: pytest.Monkey
     uri = f"tencent-mps://an-id:{quote('a/key+with:signs@', safe='')}@127.0.0.1:{emulator.port}/http?timeout=5"
     monkeypatch.setenv("AIRFLOW_CONN_BY_URI", uri)
     hook = MpsHook("by_uri")
-    assert hook.create_aigc_audio_task(prompt="rain") == emulator.tasks[0].task_id
+    assert hook.create_aigc_audio_task(**MUSIC_ARGUMENTS) == emulator.tasks[0].task_id
     assert hook.settings.timeout == 5.0
 
 

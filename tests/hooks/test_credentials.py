@@ -16,11 +16,11 @@ from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from tests.doubles.emulators import CREATE
 from tests.doubles.in_time import ends
+from tests.doubles.seen import MUSIC
 from tests.doubles.servers import Handler, LoopbackServer, hang
 from tests.hooks.conftest import CALLS
 
 Connect = Callable[..., None]
-PROMPT = {"Prompt": "rain"}
 ROLE = "qcs::cam::uin/1:roleName/soundtracks"
 TEMPORARY = {"TmpSecretId": "tmp-id", "TmpSecretKey": "tmp-key", "Token": "tmp-token"}
 SECRETS = ("emulator-key", "tmp-key", "tmp-token", "pod-token", "a-token")
@@ -92,7 +92,7 @@ def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def failure() -> CredentialError:
     """How one attempt of a call fails, without its repeats."""
     with MpsHook().client() as client, pytest.raises(CredentialError) as failed:
-        ends(lambda: client.run(client.attempt(CREATE, PROMPT)))
+        ends(lambda: client.run(client.attempt(CREATE, MUSIC)))
     told = f"{failed.value} {failed.value!r} {failed.value.__cause__!r}"
     assert not [secret for secret in SECRETS if secret in told]
     assert not failed.value.failure.may_have_run
@@ -109,17 +109,17 @@ def signed_with(emulator: MpsEmulator) -> list[tuple[str, str]]:
 
 @CALLS
 def test_static_keys_with_and_without_a_token(emulator: MpsEmulator, connect: Connect, call: Any) -> None:
-    assert call(CREATE, PROMPT)["TaskId"]
+    assert call(CREATE, MUSIC)["TaskId"]
     emulator.accept_credential("a-temporary-id", "its-key", "a-token")
     connect(login="a-temporary-id", password="its-key", token="a-token")
-    assert call(CREATE, PROMPT)["TaskId"]
+    assert call(CREATE, MUSIC)["TaskId"]
     assert signed_with(emulator) == [("emulator-id", ""), ("a-temporary-id", "a-token")]
 
 
 @CALLS
 def test_assume_role(accepted: MpsEmulator, connect: Connect, sts: LoopbackServer, call: Any) -> None:
     connect(credential="assume_role", role_arn=ROLE, role_session_name="nightly", sts_endpoint=sts.host)
-    assert call(CREATE, PROMPT)["TaskId"]
+    assert call(CREATE, MUSIC)["TaskId"]
     assert signed_with(accepted) == [("tmp-id", "tmp-token")]
     [asked] = sts.requests
     assert asked.headers["x-tc-action"] == "AssumeRole"
@@ -131,11 +131,11 @@ def test_assume_role(accepted: MpsEmulator, connect: Connect, sts: LoopbackServe
 def test_keys_are_kept_until_they_are_refused(accepted: MpsEmulator, connect: Connect, sts: LoopbackServer) -> None:
     connect(credential="assume_role", role_arn=ROLE, sts_endpoint=sts.host)
     with MpsHook().client() as client:
-        client.call(CREATE, PROMPT)
-        client.call(CREATE, PROMPT)
+        client.call(CREATE, MUSIC)
+        client.call(CREATE, MUSIC)
         assert len(sts.requests) == 1
         accepted.fault("error", code="AuthFailure.TokenFailure")
-        client.call(CREATE, PROMPT)
+        client.call(CREATE, MUSIC)
     assert len(sts.requests) == 2
     assert len(accepted.tasks) == 3
 
@@ -144,7 +144,7 @@ def test_keys_are_kept_until_they_are_refused(accepted: MpsEmulator, connect: Co
 @pytest.mark.parametrize("name", ["", "machine"])
 def test_cvm_role(accepted: MpsEmulator, connect: Connect, metadata: LoopbackServer, call: Any, name: str) -> None:
     connect(credential="cvm_role", login="", password="", cvm_role_name=name)
-    assert call(CREATE, PROMPT)["TaskId"]
+    assert call(CREATE, MUSIC)["TaskId"]
     assert signed_with(accepted) == [("tmp-id", "tmp-token")]
     assert [each.path for each in metadata.requests] == ["/roles/"] * (not name) + ["/roles/machine"]
 
@@ -152,7 +152,7 @@ def test_cvm_role(accepted: MpsEmulator, connect: Connect, metadata: LoopbackSer
 @CALLS
 def test_tke_oidc(accepted: MpsEmulator, connect: Connect, sts: LoopbackServer, pod: None, call: Any) -> None:
     connect(credential="tke_oidc", login="", password="", sts_endpoint=sts.host)
-    assert call(CREATE, PROMPT)["TaskId"]
+    assert call(CREATE, MUSIC)["TaskId"]
     assert signed_with(accepted) == [("tmp-id", "tmp-token")]
     [asked] = sts.requests
     assert asked.headers["x-tc-action"] == "AssumeRoleWithWebIdentity"
@@ -168,7 +168,7 @@ def test_default_chain_takes_the_environment_first(
     monkeypatch.setenv("TENCENTCLOUD_SECRET_ID", "id-of-the-environment")
     monkeypatch.setenv("TENCENTCLOUD_SECRET_KEY", "its-key")
     connect(credential="default_chain", login="", password="")
-    assert call(CREATE, PROMPT)["TaskId"]
+    assert call(CREATE, MUSIC)["TaskId"]
     assert signed_with(emulator) == [("id-of-the-environment", "")]
     assert metadata.requests == []
 
@@ -186,11 +186,11 @@ def test_default_chain_goes_on_to_the_profile_the_machine_and_the_pod(
     profile.parent.mkdir()
     profile.write_text("[default]\nsecret_id = id-of-the-profile\nsecret_key = its-key\n")
     accepted.accept_credential("id-of-the-profile", "its-key")
-    MpsHook().call(CREATE, PROMPT)
+    MpsHook().call(CREATE, MUSIC)
     profile.unlink()
-    MpsHook().call(CREATE, PROMPT)
+    MpsHook().call(CREATE, MUSIC)
     metadata.respond = lambda handler: handler.answer(b"", status=404)
-    MpsHook().call(CREATE, PROMPT)
+    MpsHook().call(CREATE, MUSIC)
     temporary = ("tmp-id", "tmp-token")
     assert signed_with(accepted) == [("id-of-the-profile", ""), temporary, temporary]
     assert len(sts.requests) == 1
@@ -292,7 +292,7 @@ def test_a_source_that_hangs_ends_with_the_timeout_and_blocks_no_loop(
         busy = asyncio.create_task(others())
         async with MpsClient(MpsHook().settings) as client:
             with pytest.raises(CredentialError, match=r"no answer within 0\.5 s"):
-                await client.attempt(CREATE, PROMPT)
+                await client.attempt(CREATE, MUSIC)
         busy.cancel()
         return turns
 
@@ -303,5 +303,5 @@ def test_a_source_that_hangs_ends_with_the_timeout_and_blocks_no_loop(
 def test_a_wrong_token_is_refused_and_not_told(emulator: MpsEmulator, connect: Connect) -> None:
     connect(token="a-token")
     with pytest.raises(ApiError, match=r"AuthFailure.TokenFailure") as refused:
-        MpsHook().call(CREATE, PROMPT)
+        MpsHook().call(CREATE, MUSIC)
     assert not [secret for secret in SECRETS if secret in str(refused.value)]

@@ -1,6 +1,7 @@
 """MpsHook's calls: any action, the typed ones, and the SDK's own client."""
 
 import dataclasses
+import json
 import warnings
 from typing import Any
 
@@ -11,16 +12,17 @@ from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from tests.doubles.emulators import CREATE, DESCRIBE
+from tests.doubles.seen import MUSIC, MUSIC_ARGUMENTS
 from tests.hooks.conftest import CALLS, acall
 
 
 @CALLS
 def test_call_gives_the_response_as_it_came(emulator: MpsEmulator, call: Any) -> None:
-    created = call(CREATE, {"Prompt": "rain"})
+    created = call(CREATE, MUSIC)
     assert set(created) == {"TaskId", "RequestId"}
     task_id = emulator.add_task(wait_seconds=600)
     assert call(DESCRIBE, {"TaskId": task_id})["Status"] == "WAIT"
-    assert [request.params for request in emulator.requests] == [{"Prompt": "rain"}, {"TaskId": task_id}]
+    assert [request.params for request in emulator.requests] == [MUSIC, {"TaskId": task_id}]
 
 
 @CALLS
@@ -41,9 +43,9 @@ def test_an_unknown_action_is_the_services_to_refuse(emulator: MpsEmulator, call
 
 def test_create_and_describe(emulator: MpsEmulator) -> None:
     hook = MpsHook()
-    task_id = hook.create_aigc_audio_task(prompt="rain", model_name="GL", additional_parameters={"n": 2})
+    task_id = hook.create_aigc_audio_task(**MUSIC_ARGUMENTS, additional_parameters={"n": 2})
     assert task_id == emulator.tasks[0].task_id
-    assert emulator.requests[0].params == {"ModelName": "GL", "Prompt": "rain", "AdditionalParameters": '{"n": 2}'}
+    assert emulator.requests[0].params == MUSIC | {"AdditionalParameters": '{"n": 2}'}
 
     done = emulator.add_task(wait_seconds=0, run_seconds=0)
     status = hook.describe_aigc_audio_task(done)
@@ -67,7 +69,7 @@ def test_get_conn_is_the_sdks_typed_client(emulator: MpsEmulator) -> None:
     from tencentcloud.mps.v20190612.models import CreateAigcAudioTaskRequest
 
     request = CreateAigcAudioTaskRequest()
-    request.Prompt = "rain"
+    request.from_json_string(json.dumps(MUSIC))
     answer = MpsHook().get_conn().CreateAigcAudioTask(request)
     assert answer.TaskId == emulator.tasks[0].task_id
     assert emulator.requests[0].headers["x-tc-language"] == "en-US"
@@ -76,6 +78,6 @@ def test_get_conn_is_the_sdks_typed_client(emulator: MpsEmulator) -> None:
 def test_calls_make_no_warnings(emulator: MpsEmulator) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        MpsHook().create_aigc_audio_task(prompt="rain")
-        acall(CREATE, {"Prompt": "rain"})
+        MpsHook().create_aigc_audio_task(**MUSIC_ARGUMENTS)
+        acall(CREATE, MUSIC)
     assert emulator.count(CREATE) == 2

@@ -14,6 +14,7 @@ from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.logs import Lines, no_secret_in
+from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.servers import LoopbackServer, states
 from tests.doubles.task_instances import TaskInstance, first_event, run_task, trigger_of
 
@@ -21,7 +22,7 @@ WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "in the
 
 
 def operator(**arguments: Any) -> CreateAigcAudioTaskOperator:
-    defaults: dict[str, Any] = {"task_id": "create", "prompt": "rain", "poll_interval": 0.05}
+    defaults: dict[str, Any] = MUSIC_ARGUMENTS | {"task_id": "create", "poll_interval": 0.05}
     return CreateAigcAudioTaskOperator(**(defaults | arguments))
 
 

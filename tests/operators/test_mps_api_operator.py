@@ -9,10 +9,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, InvalidArgumentError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import MpsApiOperator
+from tests.doubles.seen import PICTURE
 from tests.doubles.servers import Handler, LoopbackServer
 from tests.doubles.task_instances import Outcome, State, TaskInstance
 
-CREATE: dict[str, Any] = {"action": "CreateAigcImageTask", "mps_params": {"Prompt": "a fox"}}
+CREATE: dict[str, Any] = {"action": "CreateAigcImageTask", "mps_params": PICTURE}
 IN_DOUBT = ["error_after", "http_502", "cut_after", "not_json"]
 
 

@@ -10,6 +10,7 @@ from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from scripts.standalone import wait_for
 from tests.doubles.logs import Lines
+from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.task_instances import run_task
 from tests.doubles.ways import ARGUMENTS
 
@@ -61,7 +62,7 @@ def test_a_worker_that_is_ended_in_the_midst_of_a_wait(
 
 
 def test_it_says_what_goes_on_and_nothing_before_there_is_a_task(emulator: MpsEmulator, logged: Lines) -> None:
-    waiting = CreateAigcAudioTaskOperator(task_id="create", prompt="rain")
+    waiting = CreateAigcAudioTaskOperator(task_id="create", **MUSIC_ARGUMENTS)
     waiting.on_kill()
     assert logged.lines == []
     run_task(waiting)

@@ -39,6 +39,12 @@ ALL = {argument: given for argument, given, _ in FIELDS.values()}
 EXPECTED = {name: expected for name, (_, _, expected) in FIELDS.items()}
 
 
+@pytest.fixture
+def emulator_rules() -> str:
+    """The reference's: these requests are about fields, not about what a model takes."""
+    return "reference"
+
+
 def create(**arguments: Any) -> Any:
     return run_task(CreateAigcAudioTaskOperator(task_id="create", **arguments))
 
@@ -71,7 +77,7 @@ def test_additional_parameters_as_text_arrive_as_written(emulator: MpsEmulator) 
 def test_a_server_that_knows_the_format_only_as_an_extra_parameter(
     monkeypatch: pytest.MonkeyPatch, extra: dict[str, str] | None
 ) -> None:
-    with MpsEmulator(output_audio_format_at_top_level=False) as emulator:
+    with MpsEmulator(rules="reference", output_audio_format_at_top_level=False) as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(emulator.connection))
         create(prompt="rain", output_audio_format="wav", extra_parameters=extra)
         assert [request.answer for request in emulator.requests] == ["UnknownParameter", "ok"]

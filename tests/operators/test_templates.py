@@ -50,6 +50,12 @@ NESTED_AS_WRITTEN = {
 }
 
 
+@pytest.fixture
+def emulator_rules() -> str:
+    """The reference's: these requests are about fields, not about what a model takes."""
+    return "reference"
+
+
 def dag(native: bool) -> DAG:
     start = pendulum.datetime(2026, 1, 1)
     return DAG("templates", schedule=None, start_date=start, render_template_as_native_obj=native)

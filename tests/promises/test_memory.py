@@ -13,6 +13,7 @@ from airflow_provider_mps.operators.memory import NotRememberedError, OtherAccou
 from airflow_provider_mps.operators.mps import MpsApiOperator
 from tests.doubles.emulators import emulated
 from tests.doubles.logs import Lines
+from tests.doubles.seen import FILM
 from tests.doubles.task_instances import Killed, State, TaskInstance
 from tests.doubles.ways import OPERATORS, Waiting, Way
 
@@ -42,7 +43,7 @@ def test_what_fails_after_execute_costs_nothing(mps: MpsEmulator, waiting: Waiti
 
 
 def test_an_action_that_has_run_is_not_sent_again(mps: MpsEmulator) -> None:
-    arguments: dict[str, Any] = {"action": "CreateAigcVideoTask", "mps_params": {"Prompt": "a fox"}}
+    arguments: dict[str, Any] = {"action": "CreateAigcVideoTask", "mps_params": FILM}
     instance = TaskInstance(lambda: MpsApiOperator(task_id="call", **arguments), retries=2)
     instance.fails_after_execute = 2
     outcome = instance.run()

@@ -52,11 +52,15 @@ def of_create(case: Case) -> Ending:
         return Ending(State.SUCCESS, 1, tries=1)
     if case.kind is FaultKind.NEVER_DONE:
         return Ending(State.FAILED, 1, WaitTimeoutError, TRIES)
+    if case.kind is FaultKind.URL_LATE:  # what the triggerer was told, the worker asks again, and by then it is there
+        if case.waiting.way.deferrable or case.waiting.may_have_no_file:
+            return Ending(State.SUCCESS, 1, tries=1)
+        return Ending(State.FAILED, 1, NoResultError, tries=1)
     if case.kind is FaultKind.FAIL:  # it is over, so a retry may ask for another
         return Ending(State.FAILED, TRIES, TaskFailedError, TRIES) if case.forever else Ending(State.SUCCESS, 2)
     if case.code in (THROTTLED, STALE):
         return Ending(State.FAILED, 0, CallError, TRIES) if case.forever else Ending(State.SUCCESS, 1, tries=1)
-    if case.code == FINAL:
+    if case.code == FINAL or case.kind is FaultKind.CONTENT_REFUSED:
         return Ending(State.FAILED, 0, CallError, tries=1)
     if not case.waiting.repeatable:
         return Ending(State.FAILED, int(case.kind.processed), AmbiguousCreateError, tries=1)

@@ -11,6 +11,7 @@ from airflow_provider_mps.api.polling import Tolerance
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from tests.doubles.emulators import emulated
+from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.task_instances import State
 from tests.doubles.ways import OPERATORS, SENSORS, Waiting, Way
 
@@ -77,7 +78,7 @@ def test_a_task_that_failed_ends_the_wait_with_the_services_words(waiting: Waiti
     mps.fault("fail", OPERATORS[0].request.action, message="The prompt names a person.")
     arguments: dict[str, Any] = {}
     if not waiting.way.creates:
-        arguments["mps_task_id"] = MpsHook("mps").create_aigc_audio_task(prompt="rain")
+        arguments["mps_task_id"] = MpsHook("mps").create_aigc_audio_task(**MUSIC_ARGUMENTS)
     outcome = waiting.task_instance(mps, "mps", retries=2, **arguments).run()
     assert isinstance(outcome.errors[0], TaskFailedError)
     assert "The prompt names a person." in str(outcome.errors[0])

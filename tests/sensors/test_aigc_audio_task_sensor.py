@@ -18,6 +18,7 @@ from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.sensors.mps import AigcAudioTaskSensor
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.logs import Lines, no_secret_in
+from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.servers import LoopbackServer, states
 from tests.doubles.task_instances import TaskInstance, run_task, trigger_of
 
@@ -37,7 +38,7 @@ def create(emulator: MpsEmulator, fault: str = "", **fields: Any) -> str:
     """A task at MPS, created with a fault."""
     if fault:
         emulator.fault(fault, CREATE, message="the model was out of tune")
-    return MpsHook().create_aigc_audio_task(prompt="rain", **fields)
+    return MpsHook().create_aigc_audio_task(**MUSIC_ARGUMENTS | fields)
 
 
 @WAYS

@@ -13,6 +13,7 @@ from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import ExpiredUrlError, MpsToObjectStorageOperator
 from tests.doubles.logs import Lines, no_secret_in
+from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.task_instances import State, TaskInstance
 
 BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}
@@ -23,7 +24,7 @@ STORE = {"CosBucketName": BUCKET["Bucket"], "CosBucketRegion": BUCKET["Region"],
 def song(emulator: MpsEmulator) -> str:
     """The cos:// URI of a song that MPS has stored."""
     create = CreateAigcAudioTaskOperator(
-        task_id="create", prompt="rain", store_cos_param=STORE, wait_for_completion=True, poll_interval=0.1
+        task_id="create", **MUSIC_ARGUMENTS, store_cos_param=STORE, wait_for_completion=True, poll_interval=0.1
     )
     outcome = TaskInstance(lambda: create).run()
     [uri] = outcome.xcoms["cos_uris"]

@@ -13,6 +13,7 @@ from airflow_provider_mps.api.errors import DownloadError, InvalidArgumentError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.transfers.mps_to_object_storage import ExpiredUrlError, MpsToObjectStorageOperator
+from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.servers import LoopbackServer
 from tests.doubles.task_instances import run_task
 
@@ -25,7 +26,7 @@ HOST = f"{BUCKET}.cos.{REGION}.myqcloud.com"
 def key(emulator: MpsEmulator) -> str:
     """The key of a song that MPS has stored."""
     hook = MpsHook()
-    task_id = hook.create_aigc_audio_task(prompt="rain", store_cos_param=STORE)
+    task_id = hook.create_aigc_audio_task(**MUSIC_ARGUMENTS, store_cos_param=STORE)
     while not hook.describe_aigc_audio_task(task_id).urls:
         pass
     return f"parts/of it/{task_id}-0.wav"

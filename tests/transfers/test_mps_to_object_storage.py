@@ -23,6 +23,7 @@ from airflow_provider_mps.transfers.mps_to_object_storage import (
     MpsToObjectStorageOperator,
 )
 from tests.doubles.logs import Lines, no_secret_in
+from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.servers import Handler, LoopbackServer, hang
 from tests.doubles.task_instances import run_task
 
@@ -47,7 +48,7 @@ def loopback_connection(monkeypatch: pytest.MonkeyPatch) -> None:
 def audio_urls(emulator: MpsEmulator) -> list[str]:
     """The URLs of a finished task with two files."""
     hook = MpsHook()
-    task_id = hook.create_aigc_audio_task(prompt="rain", additional_parameters={"n": 2})
+    task_id = hook.create_aigc_audio_task(**MUSIC_ARGUMENTS, additional_parameters={"n": 2})
     while not (urls := hook.describe_aigc_audio_task(task_id).urls):
         pass
     return list(urls)

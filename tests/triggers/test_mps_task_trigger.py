@@ -15,6 +15,7 @@ from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.in_time import ends
 from tests.doubles.logs import Lines, no_secret_in
+from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.servers import open_connections
 from tests.doubles.task_instances import first_event
 
@@ -40,7 +41,7 @@ def test_a_task_that_is_done(emulator: MpsEmulator, kind: str) -> None:
 
 def test_a_task_that_failed(emulator: MpsEmulator) -> None:
     emulator.fault("fail", CREATE, message="out of tune, see https://files.example/a.wav?sign=secret")
-    task_id = MpsHook().create_aigc_audio_task(prompt="rain")
+    task_id = MpsHook().create_aigc_audio_task(**MUSIC_ARGUMENTS)
     event = first_event(trigger(task_id))
     assert event == {
         "status": "failed",

@@ -15,6 +15,7 @@ from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.doubles.emulators import DESCRIBE
 from tests.doubles.in_time import ends
+from tests.doubles.seen import MUSIC_ARGUMENTS
 
 REFUSED = "AuthFailure.SecretIdNotFound"
 
@@ -135,7 +136,7 @@ def test_a_connection_that_is_wrong_ends_its_own_triggers_alone(
 
 def test_the_metrics_tell_of_creates_polls_and_waits(emulator: MpsEmulator, stats: RecordedStats) -> None:
     emulator.fault("error", DESCRIBE, code="RequestLimitExceeded")
-    task_id = MpsHook().create_aigc_audio_task(model_name="GL", model_version="3.0-clip", prompt="A tune")
+    task_id = MpsHook().create_aigc_audio_task(**MUSIC_ARGUMENTS)
     assert ends(lambda: asyncio.run(event(task_id)))["status"] == "done"
     assert stats.counted["mps.submitted"] == 1
     assert stats.counted["mps.polls"] == emulator.count(DESCRIBE)

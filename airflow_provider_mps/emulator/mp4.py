@@ -1,7 +1,4 @@
-"""A QuickTime movie, as players open it, from PNG frames and PCM samples: no codec is needed.
-
-The layout follows Apple's QuickTime File Format specification, of which MP4 is the descendant.
-"""
+"""An MP4 file from encoded frames and PCM samples (ISO/IEC 14496-12 and -15)."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 
 def movie(
     frames: Sequence[bytes],
+    configuration: bytes,
     frames_per_second: int,
     size: tuple[int, int],
     samples: array[int] | None,
@@ -23,12 +21,14 @@ def movie(
 ) -> bytes:
     """Put frames and sound into one file.
 
-    :param frames: PNG files, all of ``size`` (width, height) in pixels.
+    :param frames: H.264, each after its length; the first alone stands by itself.
+    :param configuration: the decoder's, as in an ``avcC`` box.
+    :param size: width and height in pixels.
     :param samples: interleaved stereo samples of 16 bits; None: the movie is silent.
     """
     duration = len(frames) * _CLOCK // frames_per_second
     sound = b"" if samples is None else struct.pack(f"<{len(samples)}h", *samples)
-    start = _box(b"ftyp", b"qt  ", struct.pack(">I", 0x20050300), b"qt  ")
+    start = _box(b"ftyp", b"isom", struct.pack(">I", 0x200), b"isomiso2avc1mp41")
     media = _box(b"mdat", *frames, sound)
     frames_at = len(start) + 8
     sound_at = frames_at + sum(len(frame) for frame in frames)
@@ -37,13 +37,15 @@ def movie(
         handler=b"vide",
         header=_full_box(b"vmhd", struct.pack(">4H", 0, 0, 0, 0), flags=1),
         entry=_box(
-            b"png ",
+            b"avc1",
             struct.pack(">6xH16x2H2IIH32xHh", 1, *size, 72 << 16, 72 << 16, 0, 1, 24, -1),
+            _box(b"avcC", configuration),
         ),
         scale=frames_per_second,
         length=len(frames),
         sizes=struct.pack(f">2I{len(frames)}I", 0, len(frames), *(len(frame) for frame in frames)),
         offset=frames_at,
+        starts=_full_box(b"stss", struct.pack(">2I", 1, 1)),
     )
     tracks = [video.box(1, duration, size)]
     if samples is not None:
@@ -74,6 +76,7 @@ class _Track:
     :ivar scale: samples a second.
     :ivar sizes: the content of stsz.
     :ivar offset: where in the file the first sample begins.
+    :ivar starts: the box that says at which samples playing may start; empty: at any.
     """
 
     handler: bytes
@@ -83,6 +86,7 @@ class _Track:
     length: int
     sizes: bytes
     offset: int
+    starts: bytes = b""
 
     def box(self, number: int, duration: int, size: tuple[int, int]) -> bytes:
         table = _box(
@@ -92,6 +96,7 @@ class _Track:
             _full_box(b"stsc", struct.pack(">4I", 1, 1, self.length, 1)),
             _full_box(b"stsz", self.sizes),
             _full_box(b"stco", struct.pack(">2I", 1, self.offset)),
+            self.starts,
         )
         source = _box(b"dinf", _full_box(b"dref", struct.pack(">I", 1), _full_box(b"url ", flags=1)))
         width, height = size
@@ -108,7 +113,7 @@ class _Track:
             _box(
                 b"mdia",
                 _full_box(b"mdhd", struct.pack(">4I4x", 0, 0, self.scale, self.length)),
-                _full_box(b"hdlr", b"mhlr", self.handler, bytes(13)),
+                _full_box(b"hdlr", bytes(4), self.handler, bytes(13)),
                 _box(b"minf", self.header, source, table),
             ),
         )
