@@ -24,7 +24,9 @@ def operator_lineage(inputs: Iterable[str], outputs: Iterable[str]) -> Any:
         return None
 
     def datasets(uris: Iterable[str]) -> list[Any]:
-        parts = [urlsplit(uri) for uri in uris]
+        # A file in COS has one name, whether it is read by its URL or written as a cos:// URI.
+        names = [found.uri if (found := CosObject.from_url(uri)) else uri for uri in uris]
+        parts = [urlsplit(name) for name in names]
         # What stands before an @ is a connection's id or a password: no part of a dataset's name.
         hosts = [part.netloc.rpartition("@")[2] for part in parts]
         return [

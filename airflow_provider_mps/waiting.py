@@ -114,8 +114,10 @@ class WaitsForTask(BaseOperator):
         in_cos = status.in_cos or [found for url in status.urls if (found := CosObject.from_url(url, store_cos_param))]
         if in_cos:
             files["cos_uris"] = [file.uri for file in in_cos]
-            if all(file.region for file in in_cos):
-                files["cos_urls"] = [file.url for file in in_cos]
+            urls = [file.url for file in in_cos]
+            # Bucket and region come from an answer: what does not make an address of COS names no file.
+            if [CosObject.from_url(url) for url in urls] == list(in_cos):
+                files["cos_urls"] = urls
             files[CONSOLE_XCOM] = in_cos[0].console_url(self.hook.settings.site)
         for key, value in files.items():
             context["ti"].xcom_push(key=key, value=value)

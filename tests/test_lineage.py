@@ -22,6 +22,7 @@ from tests.doubles.task_instances import State, TaskInstance
 BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}
 STORE = {"CosBucketName": BUCKET["Bucket"], "CosBucketRegion": BUCKET["Region"], "CosBucketPath": "parts"}
 SIGNED = "https://example.com/in/one.mp4?sign=secret"
+BARE = "https://films-1250000000.cos.ap-singapore.myqcloud.com/in/three.mp4"
 WAIT: dict[str, Any] = {"wait_for_completion": True, "poll_interval": 0.1}
 
 
@@ -94,6 +95,7 @@ class TestWithOpenLineage:
             file_infos=[
                 {"InputInfo": {"Type": "COS", "CosInputInfo": BUCKET | {"Object": "/in/one.mp4"}}},
                 {"InputInfo": {"Type": "URL", "UrlInputInfo": {"Url": "cos://films-1250000000/in/two.mp4"}}},
+                {"InputInfo": {"Type": "URL", "UrlInputInfo": {"Url": BARE}}},
             ],
             cos_region=BUCKET["Region"],
             output_cos=BUCKET,
@@ -102,7 +104,7 @@ class TestWithOpenLineage:
             **WAIT,
         )
         assert lineage(edit) == (
-            ["cos://films-1250000000/in/one.mp4", "cos://films-1250000000/in/two.mp4"],
+            [f"cos://films-1250000000/in/{name}.mp4" for name in ("one", "two", "three")],
             ["cos://films-1250000000/out/film.mp4"],
         )
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Protocol, Self, TypeVar
 
 import anyio
@@ -44,6 +44,7 @@ MAX_CONNECTIONS = 8
 
 _T = TypeVar("_T")
 Response = dict[str, Any]
+Prepare = Callable[[dict[str, Any], Keys], dict[str, Any]]
 
 
 class Notes(Protocol):
@@ -62,21 +63,23 @@ class Notes(Protocol):
 class Sending:
     """What is known of a create under way: after ``sent``, only a refusal proves that it did not run.
 
-    :param leaves: called just before the request leaves this machine; what it raises keeps it here.
-    :param refused: called after the request has left, when it is certain that it did not run.
+    :param notes: what remembers it.
+    :param session_id: the request's SessionId, where it has one.
+    :param prepare: makes of the request what is sent, by the keys of the moment. Errors show the request itself.
     """
 
-    def __init__(self, leaves: Callable[[], None] | None = None, refused: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        notes: Notes | None = None,
+        session_id: str = "",
+        prepare: Prepare = lambda params, keys: params,
+    ) -> None:
         self.sent = False
         self.at = 0.0
+        self.prepare = prepare
         self._earlier_in_doubt = False
-        self._leaves = leaves
-        self._refused = refused
-
-    @classmethod
-    def noted(cls, notes: Notes | None, session_id: str = "") -> Self:
-        """One that is noted by what remembers it."""
-        return cls(partial(notes.sending, session_id), notes.refused) if notes else cls()
+        self._notes = notes
+        self._session_id = session_id
 
     def begin(self) -> None:
         """Another attempt begins. A refusal of this one says nothing of an earlier one that is in doubt."""
@@ -87,8 +90,8 @@ class Sending:
         """httpcore's "trace" extension: it is called at each step of a request."""
         if event.endswith("send_request_headers.started"):
             # Not awaited: a cancellation could come between the note and the sending.
-            if self._leaves:
-                self._leaves()
+            if self._notes:
+                self._notes.sending(self._session_id)
             self.sent = True
             self.at = time.time()
 
@@ -96,8 +99,8 @@ class Sending:
         """Take note of an answer, or of a failure, that proves it."""
         if self.sent:
             self.sent = False
-            if self._refused and not self._earlier_in_doubt:
-                self._refused()
+            if self._notes and not self._earlier_in_doubt:
+                self._notes.refused()
 
 
 @dataclass(frozen=True)
@@ -281,7 +284,7 @@ class MpsClient:
         request = httpx.Request(
             "POST",
             self._url,
-            content=json.dumps(params).encode(),
+            content=json.dumps(sending.prepare(params, keys) if sending else params).encode(),
             headers={**self._headers, "X-TC-Action": action},
             extensions={"trace": sending.trace} if sending else None,
         )

@@ -20,6 +20,7 @@ _OTHERS = (
     "httpcore.proxy",
     "httpcore.socks",
     "urllib3.connectionpool",
+    "botocore.auth",
 )
 _SDK = "tencentcloud_sdk_common"
 

@@ -7,14 +7,17 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mps.api.client import CreatedTask, Notes, Sending
+from airflow_provider_mps.api.cos import reachable_url
 from airflow_provider_mps.api.errors import About, ApiError, CallError, Failure, MpsError
 from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.api.tasks import MEDIA, TaskState
 
 if TYPE_CHECKING:
+    from airflow_provider_mps.api.auth import Keys
     from airflow_provider_mps.api.client import MpsClient
     from airflow_provider_mps.api.requests import RequestShape
     from airflow_provider_mps.api.tasks import TaskStatus
@@ -74,8 +77,12 @@ async def create_once(
     :raises DuplicateSessionError: MPS has the task already, and which one it is could not be found out.
     :raises FirstTaskFailedError: MPS has the task already, and it has failed.
     """
+
+    def prepare(params: dict[str, Any], keys: Keys) -> dict[str, Any]:
+        return shape.with_references(params, partial(reachable_url, keys=keys, settings=client.settings))
+
     while True:
-        sending = Sending.noted(notes, params.get("SessionId", ""))
+        sending = Sending(notes, params.get("SessionId", ""), prepare)
         try:
             created = await client.create(shape.action, params, "SessionId" in params, sending)
         except ApiError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, Unpack
@@ -36,6 +37,8 @@ class MpsHook(BaseHook):
     operators and sensors, which do that themselves, once they know what their user wants.
 
     :param mps_conn_id: the id of a connection of type ``tencent_mps``.
+    :param cos_region: the region of the buckets in ``cos://bucket/key``; the connection's ``cos_region`` where it is
+        not given.
     """
 
     conn_name_attr = "mps_conn_id"
@@ -43,9 +46,10 @@ class MpsHook(BaseHook):
     conn_type = "tencent_mps"
     hook_name = "Tencent Cloud MPS"
 
-    def __init__(self, mps_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+    def __init__(self, mps_conn_id: str = default_conn_name, cos_region: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.mps_conn_id = mps_conn_id
+        self.cos_region = cos_region
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -68,12 +72,15 @@ class MpsHook(BaseHook):
         :raises InvalidConnectionError: names the field that cannot be used.
         """
         connection = self.get_connection(self.mps_conn_id)
-        return settings_of(self.mps_conn_id, connection, connection.extra_dejson)
+        return self._with_region(settings_of(self.mps_conn_id, connection, connection.extra_dejson))
 
     async def aload(self) -> None:
         """Read the connection without blocking the event loop; :attr:`settings` is there afterwards."""
         if "settings" not in self.__dict__:
-            self.__dict__["settings"] = await shared_settings(self.mps_conn_id)
+            self.__dict__["settings"] = self._with_region(await shared_settings(self.mps_conn_id))
+
+    def _with_region(self, settings: ClientSettings) -> ClientSettings:
+        return replace(settings, cos_region=self.cos_region) if self.cos_region else settings
 
     def client(self) -> MpsClient:
         """A client for this connection, to be closed by a ``with`` statement."""
@@ -145,7 +152,7 @@ class MpsHook(BaseHook):
 
         await self.aload()
         async with self.client() as client:
-            return await client.acall(action, params, sending=Sending.noted(notes))
+            return await client.acall(action, params, sending=Sending(notes))
 
     def create_aigc_audio_task(self, **fields: Unpack[AudioFields[Never]]) -> str:
         """Ask for AI-generated audio; the TaskId. Every accepted call is billed, and nothing remembers it.

@@ -39,6 +39,8 @@ class CreateTaskOperator(WaitsForTask):
     """Creates a task of one family and, if wanted, waits for it. Base of the operators below.
 
     :param mps_conn_id: the Airflow connection.
+    :param cos_region: the region of the buckets in ``cos://bucket/key``; the connection's ``cos_region`` where it is
+        not given. A URL of COS, such as those of the XCom ``cos_urls``, tells it itself.
     :param wait_for_completion: whether to wait until the task has ended.
     :param deferrable: how to wait: in the triggerer, or here.
     :param poll_interval: seconds between two polls; longer when the account's limit asks for that.
@@ -51,7 +53,7 @@ class CreateTaskOperator(WaitsForTask):
     """
 
     request: ClassVar[RequestShape]
-    template_fields: Sequence[str] = ("mps_conn_id",)
+    template_fields: Sequence[str] = ("mps_conn_id", "cos_region")
     store_cos_param: Mapping[str, Any] | None = None
     ui_color = "#d9ecff"
     text_fields: ClassVar[frozenset[str]] = frozenset({"mps_conn_id"})
@@ -80,6 +82,7 @@ class CreateTaskOperator(WaitsForTask):
         self,
         *,
         mps_conn_id: str | XComArg = MpsHook.default_conn_name,
+        cos_region: str | XComArg | None = None,
         wait_for_completion: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | timedelta = 5,
@@ -93,6 +96,7 @@ class CreateTaskOperator(WaitsForTask):
             setattr(self, name, kwargs.pop(name, None))
         super().__init__(**kwargs)
         self.mps_conn_id = cast("str", mps_conn_id)  # once it is rendered
+        self.cos_region = cast("str | None", cos_region)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = poll_interval
@@ -103,6 +107,10 @@ class CreateTaskOperator(WaitsForTask):
         self._hook: MpsHook | None = None
         self._memory: Memory | None = None
         self._rendering_text = False
+
+    @property
+    def hook(self) -> MpsHook:
+        return MpsHook(self.mps_conn_id, self.cos_region)
 
     def _do_render_template_fields(
         self,

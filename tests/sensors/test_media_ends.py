@@ -125,7 +125,20 @@ def test_every_kind_of_output_is_found(wait: Callable[..., Any]) -> None:
     result, xcoms = wait(answer)
     names = ("a.mp4", "1.png", "2.png", "3.png")
     assert xcoms["cos_uris"] == [f"cos://films-1250000000/out/{name}" for name in names]
+    host = "films-1250000000.cos.ap-singapore.myqcloud.com"
+    assert xcoms["cos_urls"] == [f"https://{host}/out/{name}" for name in names]
     assert result == answer["WorkflowTask"]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "region"),
+    [("b-1", ""), ("b-1", "x.evil.example/"), ("evil.example/", "ap-x"), ("b-1.cos.ap-y.myqcloud.com/", "ap-x")],
+)
+def test_what_makes_no_address_of_cos_has_no_url(wait: Callable[..., Any], bucket: str, region: str) -> None:
+    storage = {"Type": "COS", "CosOutputStorage": {"Bucket": bucket, "Region": region}}
+    _, xcoms = wait(workflow(transcode(Output={"OutputStorage": storage, "Path": "/out/a.mp4"})))
+    assert xcoms["cos_uris"]
+    assert "cos_urls" not in xcoms
 
 
 def test_a_review_makes_no_file(wait: Callable[..., Any]) -> None:
