@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_mps.api.cos import CosObject
+from airflow_provider_mps.api.redaction import plain_url
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 def operator_lineage(inputs: Iterable[str], outputs: Iterable[str]) -> Any:
     """OpenLineage's view of a task, from URLs and URIs, or None where the openlineage provider is not installed.
 
-    Queries of URLs are left out: they may be signatures.
+    What may be secret in a URL is left out, and what is no URL.
     """
     try:
         from airflow.providers.common.compat.openlineage.facet import Dataset
@@ -24,8 +26,12 @@ def operator_lineage(inputs: Iterable[str], outputs: Iterable[str]) -> Any:
         return None
 
     def datasets(uris: Iterable[str]) -> list[Any]:
-        parts = [urlsplit(uri) for uri in uris]
-        return [Dataset(namespace=f"{part.scheme}://{part.netloc}", name=part.path.lstrip("/")) for part in parts]
+        found = []
+        for uri in uris:
+            with suppress(ValueError):
+                part = urlsplit(plain_url(uri))
+                found.append(Dataset(namespace=f"{part.scheme}://{part.netloc}", name=part.path.lstrip("/")))
+        return found
 
     return OperatorLineage(inputs=datasets(inputs), outputs=datasets(outputs))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from airflow_provider_mps.api.errors import InvalidArgumentError
+from airflow_provider_mps.api.redaction import withheld
 from airflow_provider_mps.api.settings import Site, is_loopback
 
 if TYPE_CHECKING:
@@ -86,14 +87,15 @@ def signed_url(file: CosObject, keys: Keys, endpoint: str) -> str:
         raise InvalidArgumentError("urls", "cos:// needs botocore: pip install 'airflow-provider-mps[cos]'") from None
     # A bucket is a name before a public endpoint's, and part of the path of one on this machine.
     addressing = "path" if is_loopback(urlsplit(endpoint).hostname) else "virtual"
-    client = Session().create_client(
-        "s3",
-        region_name=file.region,
-        endpoint_url=endpoint or f"https://cos.{file.region}.myqcloud.com",
-        aws_access_key_id=keys.secret_id,
-        aws_secret_access_key=keys.secret_key,
-        aws_session_token=keys.token,
-        config=Config(signature_version="s3v4", s3={"addressing_style": addressing}),
-    )
-    params = {"Bucket": file.bucket, "Key": file.key}
-    return str(client.generate_presigned_url("get_object", Params=params, ExpiresIn=3600))
+    with withheld():
+        client = Session().create_client(
+            "s3",
+            region_name=file.region,
+            endpoint_url=endpoint or f"https://cos.{file.region}.myqcloud.com",
+            aws_access_key_id=keys.secret_id,
+            aws_secret_access_key=keys.secret_key,
+            aws_session_token=keys.token,
+            config=Config(signature_version="s3v4", s3={"addressing_style": addressing}),
+        )
+        params = {"Bucket": file.bucket, "Key": file.key}
+        return str(client.generate_presigned_url("get_object", Params=params, ExpiresIn=3600))

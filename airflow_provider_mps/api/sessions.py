@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mps.api.answers import identifier
 from airflow_provider_mps.api.client import CreatedTask
 from airflow_provider_mps.api.errors import About, ApiError, MpsError
 from airflow_provider_mps.api.redaction import without_queries
@@ -93,14 +94,15 @@ async def find_first(client: MpsClient, action: str, session: str) -> CreatedTas
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - _LOOK_BACK_SECONDS))
     for status in ("WAITING", "PROCESSING", "FINISH"):
         listed = await client.acall("DescribeTasks", {"Status": status, "Limit": 100, "StartTime": since})
-        for task in listed.get("TaskSet") or ():
-            task_id = str(task.get("TaskId"))
+        tasks = listed["TaskSet"] if isinstance(listed.get("TaskSet"), list) else []
+        task_ids = [identifier(task.get("TaskId")) for task in tasks if isinstance(task, dict)]
+        for task_id in filter(None, task_ids):
             detail = await client.acall("DescribeTaskDetail", {"TaskId": task_id})
             if detail.get("SessionId") == session:
                 first = MEDIA.status(task_id, detail)
                 if first.state is TaskState.FAIL:
                     raise FirstTaskFailedError(action, task_id, first.message)
-                return CreatedTask(task_id, str(detail.get("RequestId") or ""))
+                return CreatedTask(task_id, detail.get("RequestId", ""))
     raise DuplicateSessionError(
         f"{action}: MPS says that it has this task already (SessionId {session}): an earlier sending of it arrived. "
         "It runs once and is billed once, but which TaskId it has could not be found out. Look for it in the task list "
