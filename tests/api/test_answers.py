@@ -129,7 +129,8 @@ def test_a_file_with_bytes_that_are_no_text_beside_it_is_kept() -> None:
 
 
 def test_only_numbers_are_durations() -> None:
-    entries = [{"Url": GOOD, "Duration": duration} for duration in (3, 2.5, "3", True, {"s": 1}, None, [])]
+    strange: list[Any] = ["3", True, {"s": 1}, None, []]
+    entries = [{"Url": GOOD, "Duration": duration} for duration in (3, 2.5, *strange)]
     assert audio(f'"AudioInfos": {json.dumps(entries)}').durations == (3, 2.5)
 
 
