@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.lineage import describe_outlets, references
+from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
 from airflow_provider_mps.operators.mps import (
     CreateAigcAudioTaskOperator,
     CreateAigcVideoTaskOperator,
@@ -20,7 +20,7 @@ from tests.doubles.task_instances import State, TaskInstance
 
 BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}
 STORE = {"CosBucketName": BUCKET["Bucket"], "CosBucketRegion": BUCKET["Region"], "CosBucketPath": "parts"}
-SIGNED = "https://example.com/in/one.mp4?sign=secret"
+SIGNED = "https://user:secret@example.com/in/one.mp4;v=secret?sign=secret#secret"
 WAIT: dict[str, Any] = {"wait_for_completion": True, "poll_interval": 0.1}
 
 
@@ -103,6 +103,13 @@ class TestWithOpenLineage:
             ["cos://films-1250000000/in/one.mp4", "cos://films-1250000000/in/two.mp4"],
             ["cos://films-1250000000/out/film.mp4"],
         )
+
+    def test_of_what_is_no_url(self) -> None:
+        found = operator_lineage(["https://[", "https://h:1/p"], ["s3://my_conn@bucket/key;1"])
+        assert [(each.namespace, each.name) for each in (*found.inputs, *found.outputs)] == [
+            ("https://h:1", "p"),
+            ("s3://bucket", "key;1"),
+        ]
 
     def test_of_a_transfer(self, emulator: MpsEmulator, tmp_path: Path) -> None:
         create = CreateAigcAudioTaskOperator(task_id="create", prompt="rain", **WAIT)
