@@ -18,6 +18,10 @@ from airflow_provider_mps.api.redaction import plain, without_queries
 _BUCKET_OR_REGION = re.compile(r"[a-z0-9-]{1,100}")
 _FORMAT = re.compile(r"\.(\w{1,5})(?:;.*)?$", re.ASCII)
 _TOLD_FAILURES = 10
+_VALUES = 100_000
+_ENTRIES = 10_000
+"""How many values of an answer, and entries of one list of files, are looked at: far more than real ones have, and no
+more than a moment's work for an event loop that others wait on."""
 
 _Way = tuple[()] | tuple["_Way", str | int]
 """The way to a part of an answer: the way to what it is in, and its key there. Many parts share it."""
@@ -179,7 +183,7 @@ def _text(value: Any) -> str:
 
 
 def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return value[:_ENTRIES] if isinstance(value, list) else []
 
 
 def _url(item: Any) -> str:
@@ -216,16 +220,23 @@ def _media_state(response: Response) -> tuple[TaskState, str]:
     return (TaskState.FAIL, "; ".join(failures)) if failures else (TaskState.DONE, "")
 
 
-def _objects(part: Any) -> Iterator[tuple[_Way, dict[str, Any]]]:
-    """Each object in a part of an answer, at any depth, with the way to it; not the request that it repeats."""
-    left: list[tuple[_Way, Any]] = [((), part)]
-    while left:
-        way, part = left.pop()
+def _objects(own: dict[str, Any]) -> Iterator[tuple[_Way, dict[str, Any]]]:
+    """A task's own object and each one in it, at any depth, with the way to it; not the request that it repeats."""
+    yield (), own
+    # A stack of iterators: nothing is made of what is not reached.
+    stack: list[tuple[_Way, Iterator[tuple[str | int, Any]]]] = [((), iter(own.items()))]
+    for _ in range(_VALUES):
+        while (found := next(stack[-1][1], None)) is None:
+            stack.pop()
+            if not stack:
+                return
+        key, part = found
+        if key in ("Input", "InputInfo") or not isinstance(part, (dict, list)):
+            continue
+        way = (stack[-1][0], key)
         if isinstance(part, dict):
             yield way, part
-        children = part.items() if isinstance(part, dict) else enumerate(part)
-        inner = [((way, key), child) for key, child in children if isinstance(child, (dict, list))]
-        left.extend(each for each in reversed(inner) if each[0][1] not in ("Input", "InputInfo"))
+        stack.append((way, iter(part.items() if isinstance(part, dict) else enumerate(part))))
 
 
 def _written(way: _Way) -> str:
