@@ -13,6 +13,7 @@ from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
 from tests.doubles.emulators import emulated
 from tests.doubles.logs import Lines, kept_lines, told_by
+from tests.doubles.servers import LoopbackServer
 from tests.doubles.task_instances import State, TaskInstance
 from tests.doubles.ways import OPERATORS, SENSORS
 from tests.promises.cases import AT_ONCE, Case, cases, play
@@ -76,3 +77,27 @@ def test_a_file_in_cos_is_signed_for_and_read_without_a_trace(tmp_path: Path, lo
     assert logged.of("Kept ")
     told = [*logged.lines, *logged.arguments]
     assert [text for text in told if SECRETS.search(text) or "X-Amz-Signature" in text or "AWS4-HMAC" in text] == []
+
+
+@pytest.mark.usefixtures("all_turned_up")
+def test_a_strange_result_is_kept_and_logged_without_its_strange_parts(
+    logged: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, told = f"https://files.example/tune.mp3?{SIGN}", f"HTTPS://me@files.example/a b;{SIGN}\x1b[2J"
+    entries = [{"Url": "javascript:alert(1)"}, {"Url": "https://["}, {"Url": good, "Duration": {told: told}}]
+    response = {"TaskId": "the-task", "RequestId": told, "Message": told, "Status": "DONE", "AudioInfos": entries}
+    with LoopbackServer(lambda handler: handler.answer({"Response": response})) as server:
+        connection = {"conn_type": "tencent_mps", "login": "id", "password": KEY, "schema": "http"}
+        connection |= {"host": "127.0.0.1", "port": server.server_port}
+        monkeypatch.setenv("AIRFLOW_CONN_MPS", json.dumps(connection))
+        create = CreateAigcAudioTaskOperator(
+            task_id="create", prompt="rain", mps_conn_id="mps", wait_for_completion=True, poll_interval=0.1
+        )
+        outcome = TaskInstance(lambda: create).run()
+    assert outcome.state is State.SUCCESS, outcome.errors
+    assert outcome.xcoms["audio_urls"] == [good]
+    assert [entry["Url"] for entry in outcome.xcoms["result"]["AudioInfos"]] == [good]
+    [line] = logged.of("is DONE")
+    assert line.endswith("is DONE: 1 mp3")
+    texts = [*logged.lines, *logged.arguments]
+    assert [text for text in texts if SECRETS.search(text) or "javascript" in text or "\x1b" in text] == []
