@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def operator_lineage(inputs: Iterable[str], outputs: Iterable[str]) -> Any:
     """OpenLineage's view of a task, from URLs and URIs, or None where the openlineage provider is not installed.
 
-    What may be secret in a URL is left out, and what is no URL.
+    What may be secret in a URL is left out; so is a value that cannot be parsed as one.
     """
     try:
         from airflow.providers.common.compat.openlineage.facet import Dataset

@@ -61,6 +61,8 @@ class CosObject:
         """
         parts = urlsplit(url)
         path = unquote(parts.path).lstrip("/")
+        if not path.isprintable():  # its uri is logged
+            return None
         if found := _HOST.fullmatch(parts.hostname or ""):
             return cls(found["bucket"], path, found["region"])
         if not store_cos_param:

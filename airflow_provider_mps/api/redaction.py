@@ -30,7 +30,7 @@ _QUERY = re.compile(r"""([?#;&]|%3f|%23|%3b|%26)\S*[^\s"']""", re.IGNORECASE)
 
 
 def plain(value: object) -> str:
-    """A service's word or text for a log or a message: one line, printable, not too long; empty where it is no text."""
+    """A service's word or text for a log or a message: one printable line, not too long; empty if it is not text."""
     return _shortened(_one_line(value)) if isinstance(value, str) else ""
 
 

@@ -110,10 +110,7 @@ class TaskFamily:
         state, message = self.read_state(response)
         files = self.read_files(response)
         in_cos = self.read_cos(response) or [
-            found
-            for urls in files.values()
-            for url in urls
-            if (found := CosObject.from_url(url)) and found.key.isprintable()
+            found for urls in files.values() for url in urls if (found := CosObject.from_url(url))
         ]
         return TaskStatus(task_id, state, message, response, files, tuple(in_cos), tuple(_durations(response)))
 
@@ -146,10 +143,9 @@ class TaskFamily:
 
 def _durations(response: Response) -> Iterator[float]:
     for value in response.values():
-        for item in _list(value):
-            duration = item.get("Duration") if isinstance(item, dict) and _url(item) else None
-            if isinstance(duration, (int, float)) and not isinstance(duration, bool):
-                yield duration
+        for item in _entries(value):
+            if isinstance(item, dict) and item.get("Duration") is not None:
+                yield item["Duration"]
 
 
 def aigc_family(kind: str, title: str, describe: str, outputs: dict[str, str], *details: str) -> TaskFamily:
@@ -168,11 +164,11 @@ def aigc_family(kind: str, title: str, describe: str, outputs: dict[str, str], *
         return state, _text(response.get("Message"))
 
     def read_result(response: Response) -> dict[str, Any]:
-        lists = {name: [item for item in _list(response.get(name)) if _url(item)] for name in outputs.values()}
+        lists = {name: _entries(response.get(name)) for name in outputs.values()}
         return {"Status": "DONE", **lists, **{name: response[name] for name in details if response.get(name)}}
 
     def read_files(response: Response) -> dict[str, list[str]]:
-        found = {key: list(filter(None, map(_url, _list(response.get(name))))) for key, name in outputs.items()}
+        found = {key: [_url(item) for item in _entries(response.get(name))] for key, name in outputs.items()}
         return {key: urls for key, urls in found.items() if urls or key == main_key}
 
     return TaskFamily(kind, title, describe, read_state, read_result, read_files)
@@ -186,8 +182,19 @@ def _list(value: Any) -> list[Any]:
     return value[:_ENTRIES] if isinstance(value, list) else []
 
 
+def _entries(value: Any) -> list[Any]:
+    """The entries of a list of files that have a URL, without a Duration that is not a number."""
+    return [
+        {name: part for name, part in item.items() if name != "Duration" or type(part) in (int, float)}
+        if isinstance(item, dict)
+        else item
+        for item in _list(value)
+        if _url(item)
+    ]
+
+
 def _url(item: Any) -> str:
-    """The URL in an entry of a result, a string or a ``{"Url"}`` object; empty for null and for strange entries."""
+    """The URL in an entry, a string or a ``{"Url"}`` object; empty for null and for strange entries."""
     url = item.get("Url") if isinstance(item, dict) else item
     return str(url) if is_file_url(url) else ""
 
@@ -283,7 +290,7 @@ def _cos_objects(own: dict[str, Any]) -> Iterator[CosObject]:
 
 
 def _name(value: Any) -> str:
-    """A bucket's or a region's name, which becomes a part of a host's; empty where it is none."""
+    """A bucket's or a region's name, which becomes a part of a host's; empty where it cannot be one."""
     return value if isinstance(value, str) and _BUCKET_OR_REGION.fullmatch(value) else ""
 
 

@@ -131,7 +131,9 @@ def test_a_file_with_bytes_that_are_no_text_beside_it_is_kept() -> None:
 def test_only_numbers_are_durations() -> None:
     strange: list[Any] = ["3", True, {"s": 1}, None, []]
     entries = [{"Url": GOOD, "Duration": duration} for duration in (3, 2.5, *strange)]
-    assert audio(f'"AudioInfos": {json.dumps(entries)}').durations == (3, 2.5)
+    status = audio(f'"AudioInfos": {json.dumps(entries)}')
+    assert status.durations == (3, 2.5)
+    assert [entry.get("Duration") for entry in AIGC_AUDIO.result(status)["AudioInfos"]] == [3, 2.5, *[None] * 5]
 
 
 def test_files_in_cos_have_names_that_lead_to_cos() -> None:

@@ -87,7 +87,7 @@ def test_a_strange_result_is_kept_and_logged_without_its_strange_parts(
     entries = [{"Url": "javascript:alert(1)"}, {"Url": "https://["}, {"Url": good, "Duration": {told: told}}]
     response = {"TaskId": "the-task", "RequestId": told, "Message": told, "Status": "DONE", "AudioInfos": entries}
     with LoopbackServer(lambda handler: handler.answer({"Response": response})) as server:
-        connection = {"conn_type": "tencent_mps", "login": "id", "password": KEY, "schema": "http"}
+        connection: dict[str, Any] = {"conn_type": "tencent_mps", "login": "id", "password": KEY, "schema": "http"}
         connection |= {"host": "127.0.0.1", "port": server.server_port}
         monkeypatch.setenv("AIRFLOW_CONN_MPS", json.dumps(connection))
         create = CreateAigcAudioTaskOperator(
