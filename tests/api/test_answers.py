@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -25,7 +25,7 @@ from airflow_provider_mps.api.errors import (
     UnreadableAnswerError,
     classify,
 )
-from airflow_provider_mps.api.tasks import AIGC_AUDIO, FAMILIES, MEDIA, TaskState, TaskStatus
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, FAMILIES, MEDIA, TaskFamily, TaskState, TaskStatus
 from tests.api import conftest
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.servers import LoopbackServer
@@ -246,19 +246,18 @@ def test_formats_hold_nothing_of_a_signature() -> None:
     assert audio(f'"AudioInfos": {json.dumps(urls)}').formats == ["MP3", "gz", "file", "file", "d"]
 
 
-class Counted:
-    """A regular expression that counts the characters it is given."""
+class Bounded:
+    """A regular expression that is given no long text: it may be slower than linear."""
 
-    def __init__(self, pattern: re.Pattern[str], seen: Callable[[int], None]) -> None:
+    def __init__(self, pattern: re.Pattern[str]) -> None:
         self._pattern = pattern
-        self._seen = seen
 
     def search(self, text: str) -> Any:
-        self._seen(len(text))
+        assert len(text) <= 4100
         return self._pattern.search(text)
 
     def sub(self, by: str, text: str) -> str:
-        self._seen(len(text))
+        assert len(text) <= 4100
         return self._pattern.sub(by, text)
 
 
@@ -303,33 +302,27 @@ def answer(place: str, piece: str, size: int) -> bytes:
     return json.dumps({"Response": response | {"WorkflowTask": own}}).encode()
 
 
-def work(monkeypatch: pytest.MonkeyPatch, body: bytes) -> tuple[int, int]:
-    """What it takes to digest an answer: calls of functions, and the longest text that messages are made of."""
-    calls = longest = 0
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    """The calls of functions that are made in it."""
+    calls: list[str] = []
+    sys.setprofile(lambda frame, event, argument: calls.append(event) if event in ("call", "c_call") else None)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)
 
-    def seen(length: int) -> None:
-        nonlocal longest
-        longest = max(longest, length)
 
-    def count(frame: Any, event: str, argument: Any) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    with monkeypatch.context() as patched:
-        for name, pattern in list(vars(redaction).items()):
-            if isinstance(pattern, re.Pattern):
-                patched.setattr(redaction, name, Counted(pattern, seen))
-        sys.setprofile(count)
-        try:
+def work(body: bytes) -> int:
+    """How many calls it takes to digest an answer."""
+    with counted() as calls, suppress(MpsError):
+        response = read_answer(DESCRIBE, 200, body)
+        for family in FAMILIES.values():
+            status = family.status("the-task", response)
+            assert len(status.word) <= 40
             with suppress(MpsError):
-                response = read_answer(DESCRIBE, 200, body)
-                for family in FAMILIES.values():
-                    status = family.status("the-task", response)
-                    str(status.word)
-                    family.check(status)
-        finally:
-            sys.setprofile(None)
-    return calls, longest
+                family.check(status)
+    return len(calls)
 
 
 @settings(derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -337,7 +330,22 @@ def work(monkeypatch: pytest.MonkeyPatch, body: bytes) -> tuple[int, int]:
 def test_any_answer_is_digested_in_time_linear_in_its_size(
     monkeypatch: pytest.MonkeyPatch, place: str, piece: str, size: int
 ) -> None:
-    few, _ = work(monkeypatch, answer(place, piece, size))
-    many, longest = work(monkeypatch, answer(place, piece, 8 * size))
-    assert longest <= 4100  # however long a text is, no expression that may be slower than linear sees more of it
-    assert many <= 9 * few + 5000
+    with monkeypatch.context() as patched:
+        for name, pattern in list(vars(redaction).items()):
+            if isinstance(pattern, re.Pattern):
+                patched.setattr(redaction, name, Bounded(pattern))
+        assert work(answer(place, piece, 8 * size)) <= 9 * work(answer(place, piece, size)) + 5000
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.parametrize("value", [[], {}, 1, {"ErrCode": 1}, GOOD])
+def test_what_an_event_loop_does_with_an_answer_is_bounded(family: TaskFamily, value: Any) -> None:
+    def calls(number: int) -> int:
+        values = [value] * number
+        response = {"Status": "FINISH", "TaskType": "WorkflowTask", "WorkflowTask": {"Results": values}}
+        response |= dict.fromkeys(("AudioInfos", "VideoInfos", "VideoUrls", "ImageUrls"), values)
+        with counted() as made, suppress(MpsError):
+            family.check(family.status("the-task", response))
+        return len(made)
+
+    assert calls(400_000) <= 1.1 * calls(200_000) + 1000

@@ -101,3 +101,15 @@ def test_a_strange_result_is_kept_and_logged_without_its_strange_parts(
     assert line.endswith("is DONE: 1 mp3")
     texts = [*logged.lines, *logged.arguments]
     assert [text for text in texts if SECRETS.search(text) or "javascript" in text or "\x1b" in text] == []
+
+
+@pytest.mark.usefixtures("all_turned_up")
+def test_the_sdks_own_client_logs_no_secret(logged: Lines, capfd: pytest.CaptureFixture[str]) -> None:
+    with emulated("mps", secret_key=KEY, token=TOKEN):
+        client = MpsHook("mps").get_conn()
+        client.set_stream_logger()
+        assert client.call_json("CreateAigcAudioTask", {"Prompt": "rain"})
+        client.set_default_logger()
+    assert logged.of("POST / HTTP/1.1")
+    told = [*logged.lines, *logged.arguments, *capfd.readouterr()]
+    assert [text for text in told if SECRETS.search(text)] == []
