@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -95,7 +93,7 @@ class WaitsForTask(BaseOperator):
 
     def log_files(self, status: TaskStatus) -> None:
         """Say what came out: number, length and format; not where, for a URL may be signed."""
-        formats = Counter(os.path.splitext(urlsplit(url).path)[1].lstrip(".") or "file" for url in status.urls)
+        formats = Counter(status.formats)
         lengths = [f"{duration} s" for duration in status.durations]
         self.log.info(
             "%s task %s is %s: %s%s",

@@ -86,6 +86,8 @@ class CosObject:
         except ValueError:
             return None
         path = unquote(parts.path).lstrip("/")
+        if not path.isprintable():  # its uri is logged
+            return None
         if found := _HOST.fullmatch(host):
             return cls(found["bucket"], path, found["region"])
         if not store_cos_param:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mps.api.answers import identifier
 from airflow_provider_mps.api.client import CreatedTask, Notes, Sending
 from airflow_provider_mps.api.cos import reachable_url
 from airflow_provider_mps.api.errors import About, ApiError, CallError, Failure, MpsError
@@ -166,8 +167,7 @@ async def _listed(client: MpsClient, seconds: float) -> AsyncIterator[str]:
             page = await client.acall("DescribeTasks", params)
             task_set = page.get("TaskSet")
             for task in task_set if isinstance(task_set, list) else ():
-                task_id = task.get("TaskId") if isinstance(task, dict) else None
-                if isinstance(task_id, str) and task_id:
+                if isinstance(task, dict) and (task_id := identifier(task.get("TaskId"))):
                     yield task_id
             token = page.get("ScrollToken")
             if not isinstance(token, str) or not token:

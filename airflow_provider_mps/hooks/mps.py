@@ -91,7 +91,8 @@ class MpsHook(BaseHook):
     def get_conn(self) -> Any:
         """The SDK's own typed client, for actions that this package does not wrap.
 
-        It has the SDK's own transport: no repeats, and no promise against paying twice.
+        It has the SDK's own transport: no repeats, and no promise against paying twice. It takes neither a redirect nor
+        a proxy or a password of the environment (``.netrc``).
         """
         from tencentcloud.common.profile.client_profile import ClientProfile
         from tencentcloud.common.profile.http_profile import HttpProfile
@@ -110,7 +111,13 @@ class MpsHook(BaseHook):
             certification=None if settings.verify is True else settings.verify,
         )
         profile = ClientProfile(httpProfile=http, language="en-US")
-        return SdkClient(credential, settings.region, profile)
+        client = SdkClient(credential, settings.region, profile)
+        # The SDK has no option for these. requests would hand the token on to wherever a redirect leads.
+        connection = client.request.conn
+        connection.proxy = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else None
+        connection._session.trust_env = False
+        connection._session.max_redirects = 0
+        return client
 
     def keys(self) -> Keys:
         """The keys that the connection's credential gives now.

@@ -32,6 +32,7 @@ def test_no_uri_of_an_object(uri: str) -> None:
         ("https://a-125.cos.ap-tokyo.tencentcos.cn/y.mp4", STORE, CosObject("a-125", "y.mp4", "ap-tokyo")),
         ("https://cdn.example/1/y.mp4", STORE, CosObject("films-1250000000", "parts/of it/y.mp4", "ap-singapore")),
         ("https://cdn.example/1/y.mp4", None, None),
+        ("https://a-125.cos.ap-tokyo.myqcloud.com/y%0Az.mp4", STORE, None),
         ("https://a-125.cos.ap-tokyo.myqcloud.com.evil.example/y.mp4", None, None),
         ("https://[a-125/y.mp4", None, None),
         ("https://[a-125/y.mp4", STORE, None),

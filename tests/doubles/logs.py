@@ -11,8 +11,6 @@ import pytest
 import structlog
 from structlog.stdlib import PositionalArgumentsFormatter
 
-LOGGERS = ("", "httpx", "httpcore", "urllib3", "tencentcloud_sdk_common", "airflow", "airflow_provider_mps", "asyncio")
-
 
 class Lines(logging.Handler):
     """All that is logged, as text: Airflow's own loggers are structlog's, those of the libraries are logging's.
@@ -67,8 +65,8 @@ def logged() -> Iterator[Lines]:
 
 @pytest.fixture
 def all_turned_up() -> Iterator[None]:
-    """Every logger at DEBUG, as a user would set it who looks for something else."""
-    loggers = [logging.getLogger(name) for name in LOGGERS]
+    """Every logger that there is at DEBUG, as a user would set it who looks for something else; new ones inherit it."""
+    loggers = [logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.DEBUG)
@@ -80,3 +78,12 @@ def all_turned_up() -> Iterator[None]:
 def no_secret_in(texts: Iterable[str]) -> bool:
     """Whether texts hold neither the emulator's key, nor a result's URL, nor a signature."""
     return not [text for text in texts if re.search(r"emulator-key|/files/|sign=|Signature=", text)]
+
+
+def told_by(error: BaseException | None) -> Iterator[str]:
+    """All that an error says, and those that it came from."""
+    while error is not None:
+        yield from (str(error), repr(error), repr(error.args), *getattr(error, "__notes__", ()))
+        if error.__cause__ is not None and error.__context__ is not error.__cause__:
+            yield from told_by(error.__context__)
+        error = error.__cause__ or error.__context__

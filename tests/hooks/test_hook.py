@@ -5,6 +5,7 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from airflow_provider_mps.hooks.mps import MpsHook
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.logs import Lines
 from tests.doubles.seen import MUSIC, MUSIC_ARGUMENTS
+from tests.doubles.servers import LoopbackServer, hang
 from tests.hooks.conftest import CALLS, acall
 
 
@@ -181,6 +183,29 @@ def test_get_conn_is_the_sdks_typed_client(emulator: MpsEmulator) -> None:
     answer = MpsHook().get_conn().CreateAigcAudioTask(request)
     assert answer.TaskId == emulator.tasks[0].task_id
     assert emulator.requests[0].headers["x-tc-language"] == "en-US"
+
+
+def test_get_conn_takes_no_redirect_no_netrc_and_no_proxy_of_the_environment(
+    emulator: MpsEmulator, connect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
+
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with LoopbackServer(hang) as elsewhere:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, elsewhere.url)
+        assert MpsHook().get_conn().call_json(CREATE, {"Prompt": "rain"})
+        assert emulator.requests[0].headers["authorization"].startswith("TC3-HMAC-SHA256 ")
+        emulator.fault("redirect", message=elsewhere.url)
+        with pytest.raises(TencentCloudSDKException, match="redirects"):
+            MpsHook().get_conn().call_json(CREATE, {"Prompt": "rain"})
+        assert elsewhere.requests == []
+        connect(proxy=elsewhere.url)
+        client = MpsHook().get_conn()
+        assert client.request.conn.proxy == {"http": elsewhere.url, "https": elsewhere.url}
 
 
 def test_calls_make_no_warnings(emulator: MpsEmulator) -> None:

@@ -72,7 +72,7 @@ def test_a_session_of_which_no_page_of_the_listing_tells_is_an_error_that_says_s
 ) -> None:
     def respond(handler: Handler) -> None:
         answers: dict[str, Any] = {
-            "DescribeTasks": {"TaskSet": [{"TaskId": "another"}]},
+            "DescribeTasks": {"TaskSet": [None, 3, {"TaskId": ["x"]}, {"TaskId": "another"}]},
             "DescribeTaskDetail": {"SessionId": "another", "Status": "FINISH"},
         }
         duplicate = {"Error": {"Code": "InvalidParameterValue.SessionId", "Message": "used"}}
