@@ -29,11 +29,11 @@ from airflow_provider_mps.api.errors import (
     TransportError,
     UnreadableAnswerError,
     classify,
+    is_read,
 )
 from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.redaction import withheld, without_queries
-from airflow_provider_mps.api.requests import is_read
 from airflow_provider_mps.api.settings import ClientSettings
 
 API_VERSION = "2019-06-12"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 _withheld: ContextVar[bool] = ContextVar("mps_logs_withheld", default=False)
 
@@ -25,12 +28,38 @@ _SDK = "tencentcloud_sdk_common"
 
 _QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*")
 _TEXT_LIMIT = 500
+_SECRET_NAME = re.compile("secret|key|token|password|sign", re.IGNORECASE)
 
 
-def without_queries(text: object) -> str:
-    """A service's text for a message: URLs without their queries, which may be signatures, and not too long."""
+def without_queries(text: object, limit: int = _TEXT_LIMIT) -> str:
+    """A text for a message: URLs without their queries, which may be signatures, and not too long.
+
+    :param limit: characters to keep.
+    """
     told = _QUERY.sub(r"\1?...", str(text or "no message"))
-    return told if len(told) <= _TEXT_LIMIT else told[:_TEXT_LIMIT] + "..."
+    return told if len(told) <= limit else told[:limit] + "..."
+
+
+def masked(value: Any) -> Any:
+    """A request for a log: without what is named like a secret, at any depth, and without the queries of URLs."""
+    if isinstance(value, Mapping):
+        return {name: "***" if _SECRET_NAME.search(str(name)) else masked(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith("{"):  # an object as text, such as AdditionalParameters
+        try:
+            return json.dumps(masked(json.loads(value)), ensure_ascii=False)
+        except ValueError:
+            pass
+    return _QUERY.sub(r"\1?...", value)
+
+
+def digest(action: str, params: Mapping[str, Any]) -> str:
+    """A short text that is the same for the same request alone."""
+    text = json.dumps([action, params], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @contextmanager

@@ -84,11 +84,6 @@ def is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, (str, list, tuple, dict)) and not value)
 
 
-def is_read(action: str) -> bool:
-    """Whether an action changes nothing, as its name tells: such a call may be sent again at any time."""
-    return action.startswith(("Describe", "List", "Get"))
-
-
 def seconds(argument: str, value: float | timedelta) -> float:
     """An argument in seconds, from a number or a timedelta.
 

@@ -103,6 +103,6 @@ async def find_first(client: MpsClient, action: str, session: str) -> CreatedTas
                 return CreatedTask(task_id, str(detail.get("RequestId") or ""))
     raise DuplicateSessionError(
         f"{action}: MPS says that it has this task already (SessionId {session}): an earlier sending of it arrived. "
-        "It runs once and is billed once, but which TaskId it has could not be found out. Look for it in the task list "
+        "It runs once, but which TaskId it has could not be found out. Look for it in the task list "
         "of the MPS console, and wait for it with MpsTaskSensor(mps_task_id=...)."
     )

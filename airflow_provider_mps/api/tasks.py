@@ -114,7 +114,7 @@ class TaskFamily:
         """What to tell a user whose wait ended, after so many seconds, before the task did."""
         return (
             f"{self.title} task {task_id} had not ended after {waited:.0f} s of waiting. "
-            "It goes on at MPS and is billed there; a retry of this Airflow task goes on waiting for it."
+            "It goes on at MPS and may be billed there; a retry of this Airflow task goes on waiting for it."
         )
 
     def result(self, status: TaskStatus) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 from airflow_provider_mps.api.errors import AmbiguousCreateError, CallError, Failure, MpsError
 from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
+from airflow_provider_mps.api.redaction import digest
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.operators.memory import Memory, Remembered, digest
+from airflow_provider_mps.operators.memory import Memory, Remembered
 from airflow_provider_mps.waiting import WaitsForTask
 
 if TYPE_CHECKING:

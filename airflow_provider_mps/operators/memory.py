@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,12 +11,6 @@ from airflow_provider_mps.api.errors import AmbiguousCreateError
 
 KEY = "mps_task"
 RETENTION = timedelta(days=7)
-
-
-def digest(action: str, params: Mapping[str, Any]) -> str:
-    """A short text that is the same for the same request alone."""
-    text = json.dumps([action, params], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
