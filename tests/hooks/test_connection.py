@@ -67,7 +67,7 @@ def test_what_is_left_empty_has_its_default(connect: Connect, empty: dict[str, A
     connect(host="", port=None, schema="", **empty)
     settings = MpsHook().settings
     assert settings.url == "https://mps.intl.tencentcloudapi.com/"
-    assert (settings.verify, settings.timeout, settings.requests_per_second) == (True, 30.0, 20.0)
+    assert (settings.verify, settings.timeout, settings.requests_per_second) == (True, 30.0, None)
     assert (settings.region, settings.proxy, settings.credential.token) == ("", "", "")
     assert settings.credential.kind == "static"
 
