@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from airflow_provider_mps.api.errors import InvalidArgumentError
 
 PROMPT_LIMIT = 2000
-"""Characters of a prompt (API reference, CreateAigcAudioTask)."""
+"""Characters of a prompt (API reference, CreateAigcAudioTask; of video and images it says nothing: ``models.py``)."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,6 @@ class _AigcFields(TypedDict, Generic[Late], total=False):
     model_name: Annotated[Text[Late], Field("ModelName", text)]
     model_version: Annotated[Text[Late], Field("ModelVersion", text)]
     scene_type: Annotated[Text[Late], Field("SceneType", text)]
-    prompt: Annotated[Text[Late], Field("Prompt", prompt)]
     extra_parameters: Annotated[Object[Late], Field("ExtraParameters", api_object())]
     store_cos_param: Annotated[Object[Late], Field("StoreCosParam", api_object("CosBucketName", "CosBucketRegion"))]
     additional_parameters: Annotated[Object[Late], Field("AdditionalParameters", json_text)]
@@ -249,6 +248,7 @@ class _AigcFields(TypedDict, Generic[Late], total=False):
 class AudioFields(_AigcFields[Late], Generic[Late], total=False):
     """Arguments of a CreateAigcAudioTask."""
 
+    prompt: Annotated[Text[Late], Field("Prompt", prompt)]
     video_infos: Annotated[References[Late], Field("VideoInfos", references("VideoUrl"))]
     audio_infos: Annotated[References[Late], Field("AudioInfos", references("AudioUrl"))]
     output_audio_format: Annotated[Text[Late], Field("OutputAudioFormat", text)]
@@ -257,6 +257,7 @@ class AudioFields(_AigcFields[Late], Generic[Late], total=False):
 class VideoFields(_AigcFields[Late], Generic[Late], total=False):
     """Arguments of a CreateAigcVideoTask."""
 
+    prompt: Annotated[Text[Late], Field("Prompt", text)]
     negative_prompt: Annotated[Text[Late], Field("NegativePrompt", text)]
     enhance_prompt: Annotated[Flag[Late], Field("EnhancePrompt", boolean)]
     image_url: Annotated[Text[Late], Field("ImageUrl", url)]
@@ -271,6 +272,7 @@ class VideoFields(_AigcFields[Late], Generic[Late], total=False):
 class ImageFields(_AigcFields[Late], Generic[Late], total=False):
     """Arguments of a CreateAigcImageTask."""
 
+    prompt: Annotated[Text[Late], Field("Prompt", text)]
     negative_prompt: Annotated[Text[Late], Field("NegativePrompt", text)]
     enhance_prompt: Annotated[Flag[Late], Field("EnhancePrompt", boolean)]
     image_infos: Annotated[References[Late], Field("ImageInfos", references("ImageUrl"))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +14,9 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
 from airflow_provider_mps.api.errors import AmbiguousCreateError, CallError, Failure, MpsError
 from airflow_provider_mps.api.loop import PrivateLoop
+from airflow_provider_mps.api.models import advice, differences
 from airflow_provider_mps.api.patience import patience
-from airflow_provider_mps.api.redaction import digest
+from airflow_provider_mps.api.redaction import digest, masked
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.errors import airflow_errors
@@ -167,6 +169,24 @@ class CreateTaskOperator(WaitsForTask):
             memory = self._memory(context, "")
             return self._finish(context, memory, self.status_after(event))
 
+    def dry_run(self) -> None:
+        """Log the request as it would be sent (secrets masked), its digest, and what is known to go wrong with it.
+
+        Nothing is sent. ``airflow tasks test --dry-run`` of Airflow 2 calls this, and whoever has rendered the
+        templates may. A SessionId that is made from the task instance is not shown.
+
+        :raises InvalidArgumentError: an argument cannot be sent.
+        """
+        with airflow_errors():
+            params = self.request.build(self._arguments())
+        action, request = self.request.action, json.dumps(masked(params), ensure_ascii=False, indent=2)
+        self.log.info("%s would be sent with %s\nDigest: %s", action, request, digest(action, params))
+        self._warn(advice(action, params))
+
+    def _warn(self, sentences: Iterable[str]) -> None:
+        for sentence in sentences:
+            self.log.warning("%s", sentence)
+
     def on_kill(self) -> None:
         """Abort the task where the API can, and say what goes on. No action of the API cancels an AIGC task."""
         hook = self._hook
@@ -239,6 +259,7 @@ class CreateTaskOperator(WaitsForTask):
             self._mps_task_id = task_id
             memory.created(task_id)
 
+        self._warn(advice(self.request.action, params))
         memory.about_to_create(params.get("SessionId", ""))
         try:
             created = hook.create(
@@ -278,6 +299,7 @@ class CreateTaskOperator(WaitsForTask):
             memory.forget()
             raise
         self.log_files(status)
+        self._warn(differences(self.request, self._arguments(), status))
         self.push_files(context, status, self.store_cos_param)
         context["ti"].xcom_push(key="result", value=self.family.result(status))
         memory.forget()

@@ -47,7 +47,8 @@ class AigcTaskOperator(CreateTaskOperator):
     :param model_name: such as ``MiniMaxMusic`` or ``Kling``; the service's lists are open ones.
     :param model_version: such as ``"2.6"``.
     :param scene_type: such as ``music``; which ones a model knows, the API reference tells.
-    :param prompt: what to make, 2,000 characters at most; needed where there is no reference file.
+    :param prompt: what to make: of audio and video in 2,000 characters at most, of images in 1,000; needed where there
+        is no reference file.
     :param extra_parameters: the API's ``ExtraParameters``, such as ``{"AspectRatio": "9:16"}`` of a video.
     :param store_cos_param: where in COS to store the files: ``CosBucketName``, ``CosBucketRegion``, ``CosBucketPath``.
     :param additional_parameters: what the model itself takes, such as lyrics: a dict, or a JSON object as a string.
