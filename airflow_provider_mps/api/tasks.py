@@ -61,6 +61,9 @@ class TaskStatus:
         return str(self.response.get("Status"))[:40]
 
 
+_NOT_KNOWN = "whether it is billed is not known"
+
+
 @dataclass(frozen=True)
 class TaskFamily:
     """What one kind of task needs to be waited for.
@@ -74,6 +77,7 @@ class TaskFamily:
     :param read_cos: the files in COS that a ``Response`` itself names.
     :param must_have_files: whether a task that is DONE without files is an error.
     :param can_abort: whether ManageTask can stop it while it still waits.
+    :param cost_of_failure: what a task that failed costs, as far as MPS says (its pricing pages).
     """
 
     kind: str
@@ -85,6 +89,7 @@ class TaskFamily:
     read_cos: Callable[[Response], list[CosObject]] = lambda response: []
     must_have_files: Callable[[Response], bool] = lambda response: True
     can_abort: bool = False
+    cost_of_failure: str = _NOT_KNOWN
 
     def status(self, task_id: str, response: Response) -> TaskStatus:
         """The status that a ``Response`` of the describe action gives."""
@@ -103,7 +108,8 @@ class TaskFamily:
         """
         task = f"{self.title} task {status.task_id}"
         if status.state is TaskState.FAIL:
-            raise TaskFailedError(f"{task} failed at MPS: {without_queries(status.message)}")
+            told = without_queries(status.message)
+            raise TaskFailedError(f"{task} failed at MPS: {told} ({self.cost_of_failure})")
         if not status.urls and self.must_have_files(status.response):
             raise NoResultError(
                 f"{task} is {status.word} and MPS gives no URL of a file. The task ran and is billed as usual; "
@@ -129,7 +135,9 @@ def _durations(response: Response) -> Iterator[Any]:
                 yield item["Duration"]
 
 
-def aigc_family(kind: str, title: str, describe: str, outputs: dict[str, str], *details: str) -> TaskFamily:
+def aigc_family(
+    kind: str, title: str, describe: str, outputs: dict[str, str], *details: str, cost_of_failure: str = _NOT_KNOWN
+) -> TaskFamily:
     """A family of AIGC tasks.
 
     :param outputs: from the XCom's key to the field of the ``Response`` that holds its URLs; the first always is one.
@@ -152,7 +160,7 @@ def aigc_family(kind: str, title: str, describe: str, outputs: dict[str, str], *
         found = {key: _urls(response.get(name)) for key, name in outputs.items()}
         return {key: urls for key, urls in found.items() if urls or key == main_key}
 
-    return TaskFamily(kind, title, describe, read_state, read_result, read_files)
+    return TaskFamily(kind, title, describe, read_state, read_result, read_files, cost_of_failure=cost_of_failure)
 
 
 def _list(value: Any) -> list[Any]:
@@ -171,8 +179,21 @@ AIGC_AUDIO = aigc_family(
     "DescribeAigcAudioTask",
     {"audio_urls": "AudioInfos", "video_urls": "VideoInfos"},
 )
-AIGC_VIDEO = aigc_family("aigc_video", "AIGC video", "DescribeAigcVideoTask", {"video_urls": "VideoUrls"}, "Resolution")
-AIGC_IMAGE = aigc_family("aigc_image", "AIGC image", "DescribeAigcImageTask", {"image_urls": "ImageUrls"})
+AIGC_VIDEO = aigc_family(
+    "aigc_video",
+    "AIGC video",
+    "DescribeAigcVideoTask",
+    {"video_urls": "VideoUrls"},
+    "Resolution",
+    cost_of_failure="it costs nothing",
+)
+AIGC_IMAGE = aigc_family(
+    "aigc_image",
+    "AIGC image",
+    "DescribeAigcImageTask",
+    {"image_urls": "ImageUrls"},
+    cost_of_failure="it costs nothing",
+)
 
 
 def _own_object(response: Response) -> dict[str, Any]:

@@ -17,10 +17,12 @@ from airflow_provider_mps.api.errors import (
     CallError,
     Failure,
     MpsError,
+    TaskFailedError,
     classify,
 )
 from airflow_provider_mps.api.redaction import digest
 from airflow_provider_mps.api.settings import CredentialKind, CredentialSettings
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, TaskFamily
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
 from tests.doubles.emulators import CREATE, DESCRIBE
@@ -395,6 +397,21 @@ def test_a_create_waits_for_a_server_that_is_not_there_yet() -> None:
     finally:
         timer.join()
         late.stop()
+
+
+@pytest.mark.parametrize(
+    ("family", "cost"),
+    [
+        (AIGC_VIDEO, "(it costs nothing)"),
+        (AIGC_IMAGE, "(it costs nothing)"),
+        (AIGC_AUDIO, "(whether it is billed is not known)"),
+    ],
+)
+def test_a_task_that_failed_costs_what_is_known_and_airflow_may_retry_it(family: TaskFamily, cost: str) -> None:
+    failed = family.status("one", {"Status": "FAIL", "Message": "refused by review"})
+    with pytest.raises(TaskFailedError, match=re.escape(f"failed at MPS: refused by review {cost}")) as error:
+        family.check(failed)
+    assert error.value.retry_helps
 
 
 # What docs/errors.md says.
