@@ -254,7 +254,8 @@ def test_an_action_that_is_throttled_slows_no_other(emulator: MpsEmulator) -> No
     assert [status.state for status in run(work)] == [TaskState.DONE] * 2
     [report] = reports
     assert report.throttled == 3
-    assert 0.97 * 50 < report.rate < 0.97 * (50 + LIMIT), "both rates together; the one of audio is cut"
+    # Both rates together: all of video's, and audio's after one to three cuts.
+    assert 0.97 * (50 + LIMIT / 2) < report.rate < 0.97 * (50 + LIMIT)
 
 
 def test_throttled_questions_slow_the_poller_and_fail_no_wait(emulator: MpsEmulator) -> None:
