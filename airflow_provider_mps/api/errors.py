@@ -167,7 +167,7 @@ _CODES = {
     "AuthFailure.SignatureFailure": Code(
         Failure.FINAL, About.KEYS, "Check the connection's password (SecretKey): it does not belong to the SecretId"
     ),
-    "AuthFailure.UnauthorizedOperation": Code(Failure.FINAL, About.ACCOUNT, f"{_ALLOW}; {_ROLE}"),
+    "AuthFailure.UnauthorizedOperation": Code(Failure.FINAL, About.KEYS, _ALLOW),
     "UnauthorizedOperation": Code(Failure.FINAL, About.ACCOUNT, f"{_ALLOW}; {_ROLE}"),
     "InvalidParameter": Code(Failure.FINAL),
     "InvalidParameter.ViolationContent": Code(

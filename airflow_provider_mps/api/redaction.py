@@ -58,8 +58,9 @@ def masked(value: Any) -> Any:
 
 def digest(action: str, params: Mapping[str, Any]) -> str:
     """A short text that is the same for the same request alone."""
-    text = json.dumps([action, params], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    sent = json.loads(json.dumps(params))  # JSON's names are text; those of a dict that is sent may be numbers, too
+    text = json.dumps([action, sent], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 @contextmanager

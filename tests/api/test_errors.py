@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 from tencentcloud.mps.v20190612 import errorcodes
 
 import airflow_provider_mps
@@ -26,6 +27,7 @@ from airflow_provider_mps.api.redaction import digest
 from airflow_provider_mps.api.settings import CredentialKind, CredentialSettings
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, TaskFamily
 from airflow_provider_mps.emulator import MpsEmulator
+from airflow_provider_mps.errors import airflow_errors
 from tests.api.conftest import settings
 from tests.doubles.emulators import CREATE, DESCRIBE
 
@@ -401,6 +403,12 @@ def test_a_create_waits_for_a_server_that_is_not_there_yet() -> None:
         late.stop()
 
 
+def test_a_create_in_doubt_is_said_to_be_whatever_was_sent(emulator: MpsEmulator) -> None:
+    emulator.fault("cut_after", CREATE)
+    with MpsClient(settings(emulator.port)) as client, pytest.raises(AmbiguousCreateError, match="digest [0-9a-f]{32}"):
+        client.run(client.create(CREATE, {"Prompt": "half of a pair: \ud800", "ExtraParameters": {1: "a", "b": "c"}}))
+
+
 @pytest.mark.parametrize(
     ("family", "cost"),
     [
@@ -414,6 +422,13 @@ def test_a_task_that_failed_costs_what_is_known_and_airflow_may_retry_it(family:
     with pytest.raises(TaskFailedError, match=re.escape(f"failed at MPS: refused by review {cost}")) as error:
         family.check(failed)
     assert error.value.retry_helps
+
+
+def test_content_that_review_refuses_at_the_create_is_not_retried_by_airflow(emulator: MpsEmulator) -> None:
+    emulator.fault("error", CREATE, code="InvalidParameter.ViolationContent")
+    with pytest.raises(AirflowFailException, match="review refused the prompt"), airflow_errors():
+        create(emulator)
+    assert (emulator.count(CREATE), len(emulator.tasks)) == (1, 0)
 
 
 # What docs/errors.md says.
