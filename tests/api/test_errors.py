@@ -405,7 +405,10 @@ def test_a_create_waits_for_a_server_that_is_not_there_yet() -> None:
 
 def test_a_create_in_doubt_is_said_to_be_whatever_was_sent(emulator: MpsEmulator) -> None:
     emulator.fault("cut_after", CREATE)
-    with MpsClient(settings(emulator.port)) as client, pytest.raises(AmbiguousCreateError, match="digest [0-9a-f]{32}"):
+    with (
+        MpsClient(settings(emulator.port)) as client,
+        pytest.raises(AmbiguousCreateError, match=r"digest [0-9a-f]{32}"),
+    ):
         client.run(client.create(CREATE, {"Prompt": "half of a pair: \ud800", "ExtraParameters": {1: "a", "b": "c"}}))
 
 
