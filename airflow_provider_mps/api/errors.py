@@ -342,8 +342,8 @@ class AmbiguousCreateError(MpsError):
             f"A paid task may exist, so it is not sent again; {trace.cost}. "
             f"Look for it in {trace.look}{support}; then clear the Airflow task to send it anew. (A create operator "
             "does so by itself, at the risk of paying twice, with retry_ambiguous_create=True.) "
-            f"Sent were {', '.join(map(str, params)) or 'no fields'}{f'; the prompt begins {prompt!r}' if prompt else ''}; "
-            f"digest {digest(action, params)}."
+            f"Sent were {', '.join(map(str, params)) or 'no fields'}"
+            f"{f'; the prompt begins {prompt!r}' if prompt else ''}; digest {digest(action, params)}."
         )
         self.action = action
         self.params = params

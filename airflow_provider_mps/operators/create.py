@@ -14,7 +14,6 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
 from airflow_provider_mps.api.errors import AmbiguousCreateError, CallError, Failure, MpsError
 from airflow_provider_mps.api.loop import PrivateLoop
-from airflow_provider_mps.api.models import advice, differences
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.redaction import digest, masked
 from airflow_provider_mps.api.requests import seconds
@@ -181,10 +180,20 @@ class CreateTaskOperator(WaitsForTask):
             params = self.request.build(self._arguments())
         action, request = self.request.action, json.dumps(masked(params), ensure_ascii=False, indent=2)
         self.log.info("%s would be sent with %s\nDigest: %s", action, request, digest(action, params))
-        self._warn(advice(action, params))
+        self._advise(params)
 
-    def _warn(self, sentences: Iterable[str]) -> None:
-        for sentence in sentences:
+    def _advise(self, params: dict[str, Any]) -> None:
+        """Warn of what is known to go wrong with a request."""
+        from airflow_provider_mps.api.models import advice  # here: parsing a DAG needs none of its rules
+
+        for sentence in advice(self.request.action, params):
+            self.log.warning("%s", sentence)
+
+    def _compare(self, status: TaskStatus) -> None:
+        """Warn where something else came than was asked for."""
+        from airflow_provider_mps.api.models import differences
+
+        for sentence in differences(self.request, self._arguments(), status):
             self.log.warning("%s", sentence)
 
     def on_kill(self) -> None:
@@ -259,7 +268,7 @@ class CreateTaskOperator(WaitsForTask):
             self._mps_task_id = task_id
             memory.created(task_id)
 
-        self._warn(advice(self.request.action, params))
+        self._advise(params)
         memory.about_to_create(params.get("SessionId", ""))
         try:
             created = hook.create(
@@ -299,7 +308,7 @@ class CreateTaskOperator(WaitsForTask):
             memory.forget()
             raise
         self.log_files(status)
-        self._warn(differences(self.request, self._arguments(), status))
+        self._compare(status)
         self.push_files(context, status, self.store_cos_param)
         context["ti"].xcom_push(key="result", value=self.family.result(status))
         memory.forget()
