@@ -81,8 +81,9 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "requests_per_second": {
         "label": "Requests per second",
-        "description": "The account's limit for each action; calls keep a little below it",
-        "schema": {"type": ["number", "null"], "default": ClientSettings.requests_per_second},
+        "description": "Your own limit for each action, such as a lower one where others share the account; "
+        "empty: the documented one of each action. Polls keep a little below it",
+        "schema": {"type": ["number", "null"]},
     },
 }
 

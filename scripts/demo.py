@@ -41,7 +41,7 @@ def main(dag_id: str) -> None:
     for path in files:
         print(f"{path} ({describe(path)})")
     print(
-        "\nThe same DAG against the real service (each run is billed):\n"
+        "\nThe same DAG against the real service (what it makes is billed):\n"
         "  export AIRFLOW_CONN_TENCENT_MPS_DEFAULT="
         """'{"conn_type": "tencent_mps", "login": "YOUR_SECRET_ID", "password": "YOUR_SECRET_KEY"}'\n"""
         f"  AIRFLOW_HOME={HOME} AIRFLOW__CORE__DAGS_FOLDER={EXAMPLES} "

@@ -31,11 +31,11 @@ from airflow_provider_mps.api.errors import (
     Repeat,
     TransportError,
     UnreadableAnswerError,
+    is_read,
 )
 from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.redaction import plain, withheld, without_queries
-from airflow_provider_mps.api.requests import is_read
 from airflow_provider_mps.api.settings import ClientSettings
 
 log = logging.getLogger(__name__)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from airflow_provider_mps.api.redaction import without_queries
+from airflow_provider_mps.api.redaction import digest, without_queries
 
 
 class Repeat(Enum):
@@ -21,9 +20,14 @@ class Repeat(Enum):
 
 @dataclass(frozen=True)
 class Rule:
-    """What a kind of failure means for the user's money and for a repeat of the call."""
+    """What a kind of failure means for the user's money and for a repeat of the call.
+
+    :param meaning: in a message about a call that makes or changes something.
+    :param of_read: in a message about a read, which makes nothing and costs nothing.
+    """
 
     meaning: str
+    of_read: str
     may_have_run: bool
     read: Repeat
     create: Repeat
@@ -35,14 +39,51 @@ class Failure(Enum):
     Source: the error code pages of the MPS API reference, read for what they say about the call having run.
     """
 
-    THROTTLED = Rule("MPS refused the call before it ran; nothing is billed", False, Repeat.BACK_OFF, Repeat.BACK_OFF)
-    NEVER_SENT = Rule("the call never left this machine; nothing is billed", False, Repeat.BACK_OFF, Repeat.BACK_OFF)
-    STALE = Rule("MPS refused the signature's time or token; nothing is billed", False, Repeat.ONCE, Repeat.ONCE)
-    SERVER_TROUBLE = Rule("the call was sent and may have run", True, Repeat.BACK_OFF, Repeat.NEVER)
-    UNKNOWN = Rule("the service does not say whether the call ran", True, Repeat.BACK_OFF, Repeat.NEVER)
-    NOT_FOUND = Rule("MPS does not know the task", False, Repeat.NEVER, Repeat.NEVER)
+    THROTTLED = Rule(
+        "MPS refused the call before it ran; nothing is billed",
+        "MPS answers no more calls of this account for the moment",
+        False,
+        Repeat.BACK_OFF,
+        Repeat.BACK_OFF,
+    )
+    NEVER_SENT = Rule(
+        "the call never left this machine; nothing is billed",
+        "the call never left this machine",
+        False,
+        Repeat.BACK_OFF,
+        Repeat.BACK_OFF,
+    )
+    STALE = Rule(
+        "MPS refused the signature's time or token; nothing is billed",
+        "MPS refused the signature's time or token",
+        False,
+        Repeat.ONCE,
+        Repeat.ONCE,
+    )
+    SERVER_TROUBLE = Rule(
+        "the call was sent and may have run",
+        "there was no usable answer, which says nothing of the task",
+        True,
+        Repeat.BACK_OFF,
+        Repeat.NEVER,
+    )
+    UNKNOWN = Rule(
+        "the service does not say whether the call ran",
+        "there was no usable answer, which says nothing of the task",
+        True,
+        Repeat.BACK_OFF,
+        Repeat.NEVER,
+    )
+    NOT_FOUND = Rule(
+        "MPS does not know the task",
+        "MPS does not know the task; so it answers other accounts, and the action of another kind of task",
+        False,
+        Repeat.NEVER,
+        Repeat.NEVER,
+    )
     FINAL = Rule(
         "the call did not run; nothing is billed, and a repeat would end alike",
+        "a repeat would end alike",
         False,
         Repeat.NEVER,
         Repeat.NEVER,
@@ -71,39 +112,101 @@ class About(Enum):
 
 @dataclass(frozen=True)
 class Code:
-    """What an error code stands for."""
+    """What an error code stands for.
+
+    :param failure: what it means for money and for a repeat.
+    :param about: what it speaks of.
+    :param hint: what to do about it, in a line; ``{action}`` stands for the action that was called.
+    """
 
     failure: Failure
     about: About = About.OTHER
+    hint: str = ""
 
 
-# A code stands for its sub-codes too ("AuthFailure" for "AuthFailure.SecretIdNotFound"); the longest match wins. A code
-# has two parts at most: `classify` looks at no third.
+# The CAM action follows from the action's name (MPS console, "Access management").
+_ALLOW = (
+    "Have an administrator of the account allow the CAM action mps:{action} to these keys (the preset policy "
+    "QcloudMPSFullAccess allows all of MPS)"
+)
+# What MPS answers without that role is not documented: these codes are those that speak of the bucket or of rights.
+_ROLE = "storing in COS needs the service role MPS_QcsRole, which the MPS console creates and authorizes"
+_ACTIVATE = "Activate MPS for this account in its console; the connection's site must be that of the account"
+
+# A code stands for its sub-codes too ("AuthFailure" for "AuthFailure.SecretIdNotFound"), one with a dot at its end for
+# its sub-codes alone; the longest match wins. A code has two parts at most: `classify` looks at no third.
 _CODES = {
     "RequestLimitExceeded": Code(Failure.THROTTLED),
     "LimitExceeded.CreateTask": Code(Failure.THROTTLED),
-    "AuthFailure.SignatureExpire": Code(Failure.STALE, About.KEYS),
-    "AuthFailure.TokenFailure": Code(Failure.STALE, About.KEYS),
+    "AuthFailure.SignatureExpire": Code(
+        Failure.STALE, About.KEYS, "Set this machine's clock: MPS refuses one that is off by more than 300 s"
+    ),
+    "AuthFailure.TokenFailure": Code(
+        Failure.STALE, About.KEYS, "The temporary keys have expired or their token is wrong: get new ones"
+    ),
     "InternalError": Code(Failure.SERVER_TROUBLE),
     "ServiceUnavailable": Code(Failure.SERVER_TROUBLE),
     "ResourceInsufficient": Code(Failure.SERVER_TROUBLE),
     "ResourceUnavailable": Code(Failure.SERVER_TROUBLE),
     "FailedOperation.NetWorkError": Code(Failure.SERVER_TROUBLE),
-    "FailedOperation.UserArrears": Code(Failure.FINAL),
+    "FailedOperation.UserArrears": Code(
+        Failure.FINAL,
+        About.ACCOUNT,
+        "The account is in arrears and suspended: top it up in the console's Billing Center",
+    ),
+    "FailedOperation.InvalidMpsUser": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE),
+    "FailedOperation.InvalidUser": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE),
+    "FailedOperation.CosStatusInavlid": Code(
+        Failure.FINAL, About.ACCOUNT, f"COS is suspended for this account: see its console; {_ROLE}"
+    ),
+    "FailedOperation.TaskNotFound": Code(Failure.NOT_FOUND, About.TASK),
     "AuthFailure": Code(Failure.FINAL, About.KEYS),
-    "UnauthorizedOperation": Code(Failure.FINAL, About.ACCOUNT),
+    "AuthFailure.SecretIdNotFound": Code(
+        Failure.FINAL, About.KEYS, "Check the connection's login (SecretId): it was deleted, disabled, or mistyped"
+    ),
+    "AuthFailure.SignatureFailure": Code(
+        Failure.FINAL, About.KEYS, "Check the connection's password (SecretKey): it does not belong to the SecretId"
+    ),
+    "AuthFailure.UnauthorizedOperation": Code(Failure.FINAL, About.KEYS, _ALLOW),
+    "UnauthorizedOperation": Code(Failure.FINAL, About.ACCOUNT, f"{_ALLOW}; {_ROLE}"),
     "InvalidParameter": Code(Failure.FINAL),
+    "InvalidParameter.ViolationContent": Code(
+        Failure.FINAL, About.OTHER, "MPS's review refused the prompt or a reference, and will again: change it"
+    ),
     "InvalidParameterValue": Code(Failure.FINAL),
     # The SDK's list of error codes has this one for the field; that it answers a repeat, nothing says.
     "InvalidParameterValue.SessionId": Code(Failure.FINAL, About.SESSION),
+    "InvalidParameterValue.UserUnRegister": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE),
+    "InvalidRequest": Code(Failure.FINAL),
     "MissingParameter": Code(Failure.FINAL),
     "UnknownParameter": Code(Failure.FINAL, About.FIELD_NAME),
     "UnsupportedOperation": Code(Failure.FINAL),
+    "UnsupportedProtocol": Code(Failure.FINAL),
+    "UnsupportedRegion": Code(
+        Failure.FINAL,
+        About.ACCOUNT,
+        "Leave the connection's region empty, or give one of its site: the international one takes none of mainland "
+        "China. The region of a COS bucket is another matter",
+    ),
+    "RequestSizeLimitExceeded": Code(Failure.FINAL),
     "InvalidAction": Code(Failure.FINAL, About.ACCOUNT),
+    "ActionOffline": Code(Failure.FINAL, About.ACCOUNT),
     "NoSuchVersion": Code(Failure.FINAL, About.ACCOUNT),
+    "NoSuchProduct": Code(Failure.FINAL, About.ACCOUNT),
     "LimitExceeded": Code(Failure.FINAL),
     "IpNotInWhitelist": Code(Failure.FINAL, About.ACCOUNT),
+    "IpInBlacklist": Code(Failure.FINAL, About.ACCOUNT),
     "ResourceNotFound": Code(Failure.NOT_FOUND, About.TASK),
+    "ResourceNotFound.TaskNotFound": Code(Failure.NOT_FOUND, About.TASK),
+    # Of the other sub-codes each names what is missing, and that is no task: a template, a person, a bucket.
+    "ResourceNotFound.": Code(Failure.FINAL),
+    "ResourceNotFound.CosBucketNotExist": Code(
+        Failure.FINAL, About.ACCOUNT, f"Check the bucket's name and region; {_ROLE}"
+    ),
+    "ResourceNotFound.CosBucketNameInvalid": Code(
+        Failure.FINAL, About.ACCOUNT, "Check the bucket's name: it ends in the account's APPID"
+    ),
+    "ResourceNotFound.UserUnregister": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE),
     "InvalidParameterValue.TaskId": Code(Failure.NOT_FOUND, About.TASK),
 }
 
@@ -111,7 +214,39 @@ _CODES = {
 def classify(code: str) -> Code:
     """What an error code of the API stands for; unknown codes are in doubt."""
     first, _, rest = code.partition(".")
-    return _CODES.get(f"{first}.{rest.partition('.')[0]}") or _CODES.get(first) or Code(Failure.UNKNOWN)
+    found = (_CODES.get(f"{first}.{rest.partition('.')[0]}") or _CODES.get(f"{first}.")) if rest else None
+    return found or _CODES.get(first) or Code(Failure.UNKNOWN)
+
+
+def is_read(action: str) -> bool:
+    """Whether an action changes nothing, as its name tells: such a call may be sent again at any time."""
+    return action.startswith(("Describe", "List", "Get"))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What is known of a create that is in doubt: what it may have cost, and where a user can look for its task."""
+
+    cost: str
+    look: str
+
+
+# Source of the costs: MPS's pricing pages; of where to look: the console, as it was seen in 2026-08.
+_CONSOLE = (
+    "AIGC Task Management in the MPS console, which lists TaskIds with their prompts, and in CloudAudit, which records "
+    "the creates"
+)
+_TRACES = {
+    "CreateAigcVideoTask": Trace("MPS bills the seconds of video that it made successfully", _CONSOLE),
+    "CreateAigcImageTask": Trace("MPS bills the images that it made successfully", _CONSOLE),
+    "CreateAigcAudioTask": Trace(
+        "MPS bills music by the song",
+        "that day's usage (the MPS console, or DescribeUsageData): neither AIGC Task Management nor CloudAudit is "
+        "known to list audio",
+    ),
+}
+_OTHER_TRACE = Trace("its pricing page says what that costs", "the task list of the MPS console and in CloudAudit")
+_PROMPT_SHOWN = 60
 
 
 class MpsError(Exception):
@@ -146,7 +281,10 @@ class CallError(MpsError):
         told = f"{action}: {message}"
         if request_id:
             told += f" (RequestId {request_id})"
-        super().__init__(f"{told}: {failure.value.meaning}")
+        told += f": {failure.value.of_read if is_read(action) else failure.value.meaning}"
+        if hint := classify(code).hint:
+            told += f". {hint.format(action=action)}"
+        super().__init__(told)
         self.failure = failure
         self.action = action
         self.code = code
@@ -185,7 +323,8 @@ class AmbiguousCreateError(MpsError):
     """Raise when a create was sent and nobody can say whether it ran: a paid task may exist.
 
     :param action: the API's action.
-    :param params: the request as it was sent (it holds no secret).
+    :param params: the request as it was sent. The message has the names of its fields, the prompt's beginning and the
+        digest.
     :param sent_at: when, as a POSIX time.
     :param cause: what went wrong, in a sentence.
     :param request_id: the RequestId, if the service gave one.
@@ -193,13 +332,16 @@ class AmbiguousCreateError(MpsError):
 
     def __init__(self, action: str, params: dict[str, Any], sent_at: float, cause: str, request_id: str = "") -> None:
         at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(sent_at))
+        trace = _TRACES.get(action, _OTHER_TRACE)
+        prompt = without_queries(params["Prompt"], _PROMPT_SHOWN) if params.get("Prompt") else ""
+        support = f", or ask Tencent Cloud support about RequestId {request_id}" if request_id else ""
         super().__init__(
             f"{action} was sent at {at} and it is not known whether it ran: {cause}. "
-            "A paid task may exist, so it is not sent again. "
-            f"RequestId: {request_id or 'none was received'}. Sent: {without_queries(json.dumps(params))}. "
-            "Look at the MPS console's usage statistics for that minute, or ask Tencent Cloud support with the "
-            "RequestId; then clear the Airflow task to send it anew. (A create operator does so by itself, at the risk "
-            "of paying twice, with retry_ambiguous_create=True.)"
+            f"A paid task may exist, so it is not sent again; {trace.cost}. "
+            f"Look for it in {trace.look}{support}; then clear the Airflow task to send it anew. (A create operator "
+            "does so by itself, at the risk of paying twice, with retry_ambiguous_create=True.) "
+            f"Sent were {', '.join(map(str, params)) or 'no fields'}"
+            f"{f'; the prompt begins {prompt!r}' if prompt else ''}; digest {digest(action, params)}."
         )
         self.action = action
         self.params = params

@@ -1,4 +1,4 @@
-"""Many waits on one account: one poller for each account and event loop, paced under the account's limit."""
+"""Many waits on one account: one poller for each account and event loop, paced under the limit of each action."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import contextvars
 import heapq
 import itertools
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from airflow_provider_mps.api.client import MAX_CONNECTIONS, MpsClient
@@ -110,7 +112,7 @@ class Report:
     :param waiting: tasks that are waited for now.
     :param polls: questions asked.
     :param throttled: how many of them were throttled.
-    :param rate: calls a second that the poller allows itself now.
+    :param rate: calls a second that the poller allows itself now, of all actions together.
     """
 
     waiting: int
@@ -174,6 +176,37 @@ class _Waiter:
             self.future.set_exception(WaitTimeoutError(self.family.goes_on(self.task_id, waited)))
 
 
+class _Lane:
+    """The tasks that one action polls, in the order in which they are due, at that action's own pace."""
+
+    def __init__(self, requests_per_second: float) -> None:
+        self.pace = Pace(requests_per_second)
+        self._queue: list[tuple[float, int, _Waiter]] = []
+        self._order = itertools.count()
+        self._gone = 0
+
+    @property
+    def ready_at(self) -> float:
+        """When its next call may leave, on the loop's clock."""
+        return max(self._queue[0][0], self.pace.next_call) if self._queue else math.inf
+
+    def push(self, waiter: _Waiter, due: float) -> bool:
+        """Queue a task; whether it is now the first."""
+        heapq.heappush(self._queue, (due, next(self._order), waiter))
+        return self._queue[0][2] is waiter
+
+    def pop(self) -> _Waiter:
+        return heapq.heappop(self._queue)[2]
+
+    def left(self) -> None:
+        """Take note that somebody in the queue no longer waits; when they are many, they are thrown out."""
+        self._gone += 1
+        if self._gone > len(self._queue) // 2:
+            self._queue = [entry for entry in self._queue if not entry[2].future.done()]
+            heapq.heapify(self._queue)
+            self._gone = 0
+
+
 class Poller:
     """Asks for the tasks of one account, one after the other, for as long as somebody waits.
 
@@ -184,15 +217,12 @@ class Poller:
     def __init__(self, settings: ClientSettings, on_report: Callable[[Report], None] | None = None) -> None:
         self._client = MpsClient(settings)
         self._on_report = on_report
-        self._pace = Pace(settings.requests_per_second)
-        self._queue: list[tuple[float, int, _Waiter]] = []
-        self._order = itertools.count()
+        self._settings = settings
+        self._lanes: dict[str, _Lane] = {}
         self._waiters: set[_Waiter] = set()
-        self._gone_from_queue = 0
         self._asking: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._polls = self._throttled = 0
-        self._host = settings.host
         self._running: asyncio.Task[None] | None = None
 
     async def wait(
@@ -232,18 +262,19 @@ class Poller:
             self._leave(waiter)
 
     def _enqueue(self, waiter: _Waiter, due: float) -> None:
-        heapq.heappush(self._queue, (due, next(self._order), waiter))
-        if self._queue[0][2] is waiter:
+        if self._lane(waiter).push(waiter, due):
             self._wake.set()
+
+    def _lane(self, waiter: _Waiter) -> _Lane:
+        action = waiter.family.describe
+        if action not in self._lanes:
+            self._lanes[action] = _Lane(self._settings.rate(action))
+        return self._lanes[action]
 
     def _leave(self, waiter: _Waiter) -> None:
         waiter.future.cancel()
         self._waiters.discard(waiter)
-        self._gone_from_queue += 1
-        if self._gone_from_queue > len(self._queue) // 2:
-            self._queue = [entry for entry in self._queue if not entry[2].future.done()]
-            heapq.heapify(self._queue)
-            self._gone_from_queue = 0
+        self._lane(waiter).left()
         if not self._waiters:
             self._wake.set()
 
@@ -256,15 +287,17 @@ class Poller:
                 if now >= report_at:
                     self._report()
                     report_at = now + REPORT_SECONDS
-                if self._may_ask(now):
-                    _, _, waiter = heapq.heappop(self._queue)
+                lane = min(self._lanes.values(), key=_ready_at)
+                ready_at = lane.ready_at if len(self._asking) < MAX_CONNECTIONS else math.inf
+                if ready_at <= now:
+                    waiter = lane.pop()
                     if not waiter.future.done():
-                        self._pace.leaves(now)
+                        lane.pace.leaves(now)
                         task = loop.create_task(self._ask(waiter, now))
                         self._asking.add(task)
                         task.add_done_callback(self._asked)
                 else:
-                    await self._pause(report_at)
+                    await self._pause(min(report_at, ready_at))
         finally:
             self._running = None
             for task in self._asking:
@@ -275,18 +308,8 @@ class Poller:
             self._report()
             await self._client.aclose()
 
-    def _may_ask(self, now: float) -> bool:
-        return bool(
-            self._queue
-            and len(self._asking) < MAX_CONNECTIONS
-            and self._queue[0][0] <= now
-            and self._pace.next_call <= now
-        )
-
     async def _pause(self, until: float) -> None:
-        """Sleep until the next call may leave, or something changes."""
-        if self._queue and len(self._asking) < MAX_CONNECTIONS:
-            until = min(until, max(self._queue[0][0], self._pace.next_call))
+        """Sleep until then, or until something changes."""
         timer = asyncio.get_running_loop().call_at(until, self._wake.set)
         await self._wake.wait()
         timer.cancel()
@@ -307,7 +330,7 @@ class Poller:
             except CallError as error:
                 if error.failure is Failure.THROTTLED:
                     self._throttled += 1
-                    self._pace.throttled(left_at, loop.time())
+                    self._lane(waiter).pace.throttled(left_at, loop.time())
                 waiter.tolerance.failed(error)
                 doubled = waiter.interval * 2 ** min(waiter.tolerance.in_a_row, 10)
                 pause = random.uniform(0, min(doubled, max(patience().poll_backoff_limit, waiter.interval)))  # noqa: S311
@@ -321,12 +344,13 @@ class Poller:
             self._enqueue(waiter, loop.time() + pause)
 
     def _report(self) -> None:
-        report = Report(len(self._waiters), self._polls, self._throttled, self._pace.rate)
+        rate = sum(lane.pace.rate for lane in self._lanes.values())
+        report = Report(len(self._waiters), self._polls, self._throttled, rate)
         self._polls = self._throttled = 0
         if report.polls and report.waiting:
             log.info(
                 "%s: %d tasks waited for, %d questions since the last line (%d throttled), at most %.1f a second",
-                self._host,
+                self._settings.host,
                 report.waiting,
                 report.polls,
                 report.throttled,
@@ -336,8 +360,10 @@ class Poller:
             if self._on_report:
                 self._on_report(report)
         except Exception:
-            log.exception("The poller of %s could not report; it goes on", self._host)
+            log.exception("The poller of %s could not report; it goes on", self._settings.host)
 
+
+_ready_at = attrgetter("ready_at")
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[ClientSettings, Poller]]
 _pollers = WeakKeyDictionary()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 _withheld: ContextVar[bool] = ContextVar("mps_logs_withheld", default=False)
@@ -21,6 +24,7 @@ _reached = 0
 _READ_LIMIT = 4096
 """Characters of a text that are looked at: what the expressions below do with more could hold up a triggerer."""
 _TEXT_LIMIT = 500
+_SECRET_NAME = re.compile("secret|key|token|password|sign", re.IGNORECASE)
 
 # A URL may be quoted as a part of JSON or of another URL.
 _SLASHES = r"(?::|%3a)(?:\\?/|%2f){2}"
@@ -34,16 +38,18 @@ def plain(value: object) -> str:
     return _shortened(_one_line(value)) if isinstance(value, str) else ""
 
 
-def without_queries(value: object) -> str:
+def without_queries(value: object, limit: int = _TEXT_LIMIT) -> str:
     """A service's text for a message, as :func:`plain` makes it; of URLs only what comes before their query.
 
     From the first URL on, what follows a ``?``, ``#``, ``;`` or ``&`` up to a space is left out, for it may be a
     signature; so is a user before an ``@``.
+
+    :param limit: characters to keep.
     """
     text = _one_line(value) if isinstance(value, str) else ""
     if url := _URL.search(text):
         text = text[: url.start()] + _QUERY.sub(r"\1...", _USER.sub(r"\1", text[url.start() :]))
-    return _shortened(text) or "no message"
+    return _shortened(text, limit) or "no message"
 
 
 def _one_line(text: str) -> str:
@@ -52,8 +58,8 @@ def _one_line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _TEXT_LIMIT else text[:_TEXT_LIMIT] + "..."
+def _shortened(text: str, limit: int = _TEXT_LIMIT) -> str:
+    return text if len(text) <= limit else text[:limit] + "..."
 
 
 def plain_url(url: str) -> str:
@@ -64,6 +70,29 @@ def plain_url(url: str) -> str:
     parts = urlsplit(url)
     path = parts.path.partition(";")[0] if parts.scheme in ("http", "https") else parts.path
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
+
+
+def masked(value: Any) -> Any:
+    """A request for a log: without what is named like a secret, at any depth, and without the queries of URLs."""
+    if isinstance(value, Mapping):
+        return {name: "***" if _SECRET_NAME.search(str(name)) else masked(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith("{"):  # an object as text, such as AdditionalParameters
+        try:
+            return json.dumps(masked(json.loads(value)), ensure_ascii=False)
+        except ValueError:
+            pass
+    return without_queries(value, _READ_LIMIT) if value else value
+
+
+def digest(action: str, params: Mapping[str, Any]) -> str:
+    """A short text that is the same for the same request alone."""
+    sent = json.loads(json.dumps(params))  # JSON's names are text; those of a dict that is sent may be numbers, too
+    text = json.dumps([action, sent], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 @contextmanager

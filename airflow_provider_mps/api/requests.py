@@ -14,7 +14,7 @@ from airflow_provider_mps.api.cos import CosObject
 from airflow_provider_mps.api.errors import InvalidArgumentError
 
 PROMPT_LIMIT = 2000
-"""Characters of a prompt (API reference, CreateAigcAudioTask)."""
+"""Characters of a prompt (API reference, CreateAigcAudioTask; of video and images it says nothing: ``models.py``)."""
 _REFERENCES = ("ImageUrl", "LastImageUrl", "VideoUrl", "AudioUrl", "ImageUrls", "VideoUrls")
 """The fields that hold files to start from, at any depth of a request (SDK, CreateAigc...TaskRequest)."""
 
@@ -103,11 +103,6 @@ def _changed(key: str, value: Any, change: Callable[[str], str]) -> Any:
 def is_empty(value: Any) -> bool:
     """Whether an argument counts as not given: None, or an empty text, list or dict."""
     return value is None or (isinstance(value, (str, list, tuple, dict)) and not value)
-
-
-def is_read(action: str) -> bool:
-    """Whether an action changes nothing, as its name tells: such a call may be sent again at any time."""
-    return action.startswith(("Describe", "List", "Get"))
 
 
 def seconds(argument: str, value: float | timedelta) -> float:
@@ -280,7 +275,6 @@ class _AigcFields(TypedDict, Generic[Late], total=False):
     model_name: Annotated[Text[Late], Field("ModelName", text)]
     model_version: Annotated[Text[Late], Field("ModelVersion", text)]
     scene_type: Annotated[Text[Late], Field("SceneType", text)]
-    prompt: Annotated[Text[Late], Field("Prompt", prompt)]
     extra_parameters: Annotated[Object[Late], Field("ExtraParameters", api_object())]
     store_cos_param: Annotated[Object[Late], Field("StoreCosParam", api_object("CosBucketName", "CosBucketRegion"))]
     additional_parameters: Annotated[Object[Late], Field("AdditionalParameters", json_text)]
@@ -290,6 +284,7 @@ class _AigcFields(TypedDict, Generic[Late], total=False):
 class AudioFields(_AigcFields[Late], Generic[Late], total=False):
     """Arguments of a CreateAigcAudioTask."""
 
+    prompt: Annotated[Text[Late], Field("Prompt", prompt)]
     video_infos: Annotated[References[Late], Field("VideoInfos", references("VideoUrl"))]
     audio_infos: Annotated[References[Late], Field("AudioInfos", references("AudioUrl"))]
     output_audio_format: Annotated[Text[Late], Field("OutputAudioFormat", text)]
@@ -298,6 +293,7 @@ class AudioFields(_AigcFields[Late], Generic[Late], total=False):
 class VideoFields(_AigcFields[Late], Generic[Late], total=False):
     """Arguments of a CreateAigcVideoTask."""
 
+    prompt: Annotated[Text[Late], Field("Prompt", text)]
     negative_prompt: Annotated[Text[Late], Field("NegativePrompt", text)]
     enhance_prompt: Annotated[Flag[Late], Field("EnhancePrompt", boolean)]
     image_url: Annotated[Text[Late], Field("ImageUrl", reference)]
@@ -312,6 +308,7 @@ class VideoFields(_AigcFields[Late], Generic[Late], total=False):
 class ImageFields(_AigcFields[Late], Generic[Late], total=False):
     """Arguments of a CreateAigcImageTask."""
 
+    prompt: Annotated[Text[Late], Field("Prompt", text)]
     negative_prompt: Annotated[Text[Late], Field("NegativePrompt", text)]
     enhance_prompt: Annotated[Flag[Late], Field("EnhancePrompt", boolean)]
     image_infos: Annotated[References[Late], Field("ImageInfos", references("ImageUrl"))]

@@ -40,6 +40,24 @@ CN = Site("cn", "mps.tencentcloudapi.com", "sts.tencentcloudapi.com", "https://c
 SITES = {site.name: site for site in (INTL, CN)}
 
 
+# API reference, "request frequency limit" on the page of each action (2026-08).
+RATES = {
+    "CreateAigcAudioTask": 20.0,
+    "DescribeAigcAudioTask": 20.0,
+    "CreateAigcVideoTask": 10.0,
+    "DescribeAigcVideoTask": 50.0,
+    "CreateAigcImageTask": 20.0,
+    "DescribeAigcImageTask": 20.0,
+    "ProcessMedia": 100.0,
+    "EditMedia": 20.0,
+    "ManageTask": 20.0,
+    "DescribeTaskDetail": 100.0,
+    "DescribeTasks": 100.0,
+    "DescribeUsageData": 100.0,
+}
+"""Calls a second that an account may make of each action."""
+
+
 class CredentialKind(StrEnum):
     """Where the keys come from."""
 
@@ -97,7 +115,7 @@ class ClientSettings:
     :param proxy: the proxy's URL.
     :param verify: whether TLS certificates are checked, or the path of a CA bundle to check them by.
     :param timeout: seconds for one attempt of a call as a whole.
-    :param requests_per_second: the account's limit for each action.
+    :param requests_per_second: the user's own limit for each action; None: those of ``RATES``.
     :param site: whose account it is.
     :param cos_region: of the buckets in ``cos://bucket/key``, where nothing else tells it.
     :param cos_endpoint: the URL under which COS is read; empty means the region's public one.
@@ -111,7 +129,7 @@ class ClientSettings:
     proxy: str = field(default="", repr=False)
     verify: bool | str = True
     timeout: float = 30.0
-    requests_per_second: float = 20.0
+    requests_per_second: float | None = None
     site: Site = INTL
     # Calls do not depend on these two: who differs in them alone is the same account, under the same limits.
     cos_region: str = field(default="", compare=False)
@@ -132,8 +150,13 @@ class ClientSettings:
         if not cos.hostname or (cos.scheme != "https" and not (cos.scheme == "http" and is_loopback(cos.hostname))):
             raise InvalidConnectionError("cos_endpoint: must be an https URL, or http to a loopback host")
         for name in ("timeout", "requests_per_second"):
-            if not 0 < getattr(self, name) < float("inf"):
+            number = getattr(self, name)
+            if number is not None and not 0 < number < float("inf"):
                 raise InvalidConnectionError(f"{name}: must be more than 0")
+
+    def rate(self, action: str) -> float:
+        """Calls a second that an action may be called."""
+        return self.requests_per_second or RATES[action]
 
     @property
     def account(self) -> str:

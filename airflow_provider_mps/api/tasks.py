@@ -79,6 +79,9 @@ class TaskStatus:
         return [suffix[1] if suffix else "file" for suffix in found]
 
 
+_NOT_KNOWN = "whether it is billed is not known"
+
+
 @dataclass(frozen=True)
 class TaskFamily:
     """What one kind of task needs to be waited for.
@@ -92,6 +95,7 @@ class TaskFamily:
     :param read_cos: the files in COS that a ``Response`` itself names.
     :param must_have_files: whether a task that is DONE without files is an error.
     :param can_abort: whether ManageTask can stop it while it still waits.
+    :param cost_of_failure: what a task that failed costs, as far as MPS says (its pricing pages).
     """
 
     kind: str
@@ -103,6 +107,7 @@ class TaskFamily:
     read_cos: Callable[[Response], list[CosObject]] = lambda response: []
     must_have_files: Callable[[Response], bool] = lambda response: True
     can_abort: bool = False
+    cost_of_failure: str = _NOT_KNOWN
 
     def status(self, task_id: str, response: Response) -> TaskStatus:
         """The status that a ``Response`` of the describe action gives."""
@@ -129,7 +134,8 @@ class TaskFamily:
         """
         task = f"{self.title} task {status.task_id}"
         if status.state is TaskState.FAIL:
-            raise TaskFailedError(f"{task} failed at MPS: {without_queries(status.message)}")
+            told = without_queries(status.message)
+            raise TaskFailedError(f"{task} failed at MPS: {told} ({self.cost_of_failure})")
         if self.lacks_files(status):
             raise NoResultError(
                 f"{task} is {status.word}, and MPS gives no URL of a file. A retry asks for it again and makes no new "
@@ -140,7 +146,7 @@ class TaskFamily:
         """What to tell a user whose wait ended, after so many seconds, before the task did."""
         return (
             f"{self.title} task {task_id} had not ended after {waited:.0f} s of waiting. "
-            "It goes on at MPS and is billed there; a retry of this Airflow task goes on waiting for it."
+            "It goes on at MPS and may be billed there; a retry of this Airflow task goes on waiting for it."
         )
 
     def result(self, status: TaskStatus) -> dict[str, Any]:
@@ -155,7 +161,9 @@ def _durations(response: Response) -> Iterator[float]:
                 yield item["Duration"]
 
 
-def aigc_family(kind: str, title: str, describe: str, outputs: dict[str, str], *details: str) -> TaskFamily:
+def aigc_family(
+    kind: str, title: str, describe: str, outputs: dict[str, str], *details: str, cost_of_failure: str = _NOT_KNOWN
+) -> TaskFamily:
     """A family of AIGC tasks.
 
     :param outputs: from the XCom's key to the field of the ``Response`` that holds its URLs; the first always is one.
@@ -178,7 +186,7 @@ def aigc_family(kind: str, title: str, describe: str, outputs: dict[str, str], *
         found = {key: [_url(item) for item in _entries(response.get(name))] for key, name in outputs.items()}
         return {key: urls for key, urls in found.items() if urls or key == main_key}
 
-    return TaskFamily(kind, title, describe, read_state, read_result, read_files)
+    return TaskFamily(kind, title, describe, read_state, read_result, read_files, cost_of_failure=cost_of_failure)
 
 
 def _text(value: Any) -> str:
@@ -212,8 +220,21 @@ AIGC_AUDIO = aigc_family(
     "DescribeAigcAudioTask",
     {"audio_urls": "AudioInfos", "video_urls": "VideoInfos"},
 )
-AIGC_VIDEO = aigc_family("aigc_video", "AIGC video", "DescribeAigcVideoTask", {"video_urls": "VideoUrls"}, "Resolution")
-AIGC_IMAGE = aigc_family("aigc_image", "AIGC image", "DescribeAigcImageTask", {"image_urls": "ImageUrls"})
+AIGC_VIDEO = aigc_family(
+    "aigc_video",
+    "AIGC video",
+    "DescribeAigcVideoTask",
+    {"video_urls": "VideoUrls"},
+    "Resolution",
+    cost_of_failure="it costs nothing",
+)
+AIGC_IMAGE = aigc_family(
+    "aigc_image",
+    "AIGC image",
+    "DescribeAigcImageTask",
+    {"image_urls": "ImageUrls"},
+    cost_of_failure="it costs nothing",
+)
 
 
 def _own_object(response: Response) -> dict[str, Any]:

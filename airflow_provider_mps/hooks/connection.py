@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_mps.api.errors import InvalidConnectionError
 from airflow_provider_mps.api.settings import INTL, SITES, ClientSettings, CredentialKind, CredentialSettings
 
+_Default = TypeVar("_Default", float, None)
 _SHARED_SECONDS = 1.0
 """How long triggers that start together share one look-up; a change of the connection is seen after that."""
 
@@ -24,7 +25,7 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
     def text(name: str) -> str:
         return str(extra.get(name) or "").strip()
 
-    def number(name: str, default: float) -> float:
+    def number(name: str, default: _Default) -> float | _Default:
         value = extra.get(name)
         try:
             return default if value in (None, "") else float(value)
@@ -55,7 +56,7 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
             proxy=text("proxy"),
             verify=verified,
             timeout=number("timeout", ClientSettings.timeout),
-            requests_per_second=number("requests_per_second", ClientSettings.requests_per_second),
+            requests_per_second=number("requests_per_second", None),
             site=site,
             cos_region=text("cos_region") or text("region"),
             cos_endpoint=text("cos_endpoint"),

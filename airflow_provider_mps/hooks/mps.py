@@ -162,7 +162,7 @@ class MpsHook(BaseHook):
             return await client.acall(action, params, sending=Sending(notes))
 
     def create_aigc_audio_task(self, **fields: Unpack[AudioFields[Never]]) -> str:
-        """Ask for AI-generated audio; the TaskId. Every accepted call is billed, and nothing remembers it.
+        """Ask for AI-generated audio; the TaskId. MPS bills music by the song, and nothing remembers the TaskId.
 
         :param fields: the arguments of ``CreateAigcAudioTaskOperator`` that describe the request.
         :raises InvalidArgumentError: an argument cannot be sent; nothing was.
@@ -255,13 +255,13 @@ class MpsHook(BaseHook):
         """Stop a task that still waits, where the API can (ManageTask); a sentence that says what became of it."""
         task = f"{family.title} task {mps_task_id}"
         if not family.can_abort:
-            return f"{task} goes on at MPS and is billed there: such tasks cannot be cancelled."
+            return f"{task} goes on at MPS and may be billed there: such tasks cannot be cancelled."
         try:
             status = family.status(mps_task_id, await self.acall(family.describe, {"TaskId": mps_task_id}))
             if status.state is TaskState.WAIT:
                 await self.acall("ManageTask", {"OperationType": "Abort", "TaskId": mps_task_id})
                 return f"{task} was still waiting at MPS and is aborted."
-            return f"{task} is {status.word} at MPS: it can be aborted only while it waits, and is billed."
+            return f"{task} is {status.word} at MPS: it can be aborted only while it waits, and may be billed."
         except MpsError as error:
             return f"{task} may go on at MPS and be billed: it could not be aborted: {error}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import threading
 import time
@@ -15,11 +16,12 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 from airflow_provider_mps.api.errors import AmbiguousCreateError, CallError, Failure, TaskFailedError
 from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
+from airflow_provider_mps.api.redaction import digest, masked
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.operators.memory import Memory, OtherAccountError, Remembered, Stage, digest
+from airflow_provider_mps.operators.memory import Memory, OtherAccountError, Remembered, Stage
 from airflow_provider_mps.waiting import WaitsForTask
 
 if TYPE_CHECKING:
@@ -167,6 +169,34 @@ class CreateTaskOperator(WaitsForTask):
         with airflow_errors():
             return self._finish(context, self._remember(context, self.hook, ""), self.status_after(event))
 
+    def dry_run(self) -> None:
+        """Log the request as it would be sent (secrets masked), its digest, and what is known to go wrong with it.
+
+        Nothing is sent. ``airflow tasks test --dry-run`` of Airflow 2 calls this, and whoever has rendered the
+        templates may. A SessionId that is made from the task instance is not shown.
+
+        :raises InvalidArgumentError: an argument cannot be sent.
+        """
+        with airflow_errors():
+            params = self.request.build(self._arguments())
+        action, request = self.request.action, json.dumps(masked(params), ensure_ascii=False, indent=2)
+        self.log.info("%s would be sent with %s\nDigest: %s", action, request, digest(action, params))
+        self._advise(params)
+
+    def _advise(self, params: dict[str, Any]) -> None:
+        """Warn of what is known to go wrong with a request."""
+        from airflow_provider_mps.api.models import advice  # here: parsing a DAG needs none of its rules
+
+        for sentence in advice(self.request.action, params):
+            self.log.warning("%s", sentence)
+
+    def _compare(self, status: TaskStatus) -> None:
+        """Warn where something else came than was asked for."""
+        from airflow_provider_mps.api.models import differences
+
+        for sentence in differences(self.request, self._arguments(), status):
+            self.log.warning("%s", sentence)
+
     def on_kill(self) -> None:
         """Abort the task where the API can, and say what goes on. No action of the API cancels an AIGC task."""
         hook, mps_task_id = self._hook, self._memory.task_id if self._memory else ""
@@ -290,6 +320,7 @@ class CreateTaskOperator(WaitsForTask):
         return session_id(of_this_task, entry.task_id) if entry and failed else of_this_task
 
     def _submit(self, hook: MpsHook, memory: Memory, params: dict[str, Any]) -> None:
+        self._advise(params)
         own_session = getattr(self, "session_id", None)
         try:
             hook.create(self.request, params, next_session=not own_session, notes=memory)
@@ -321,6 +352,7 @@ class CreateTaskOperator(WaitsForTask):
             memory.reached(Stage.FAILED)
             raise
         self.log_files(status)
+        self._compare(status)
         self.push_files(context, status, self.store_cos_param)
         context["ti"].xcom_push(key="result", value=self.family.result(status))
         memory.reached(Stage.DONE)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -18,12 +15,6 @@ KEY = "mps_task"
 RETENTION = timedelta(days=7)
 _WRITES = 5
 """How often an entry is written at most: the TaskId in it is paid for, and stands nowhere else but in the log."""
-
-
-def digest(action: str, params: Mapping[str, Any]) -> str:
-    """A short text that is the same for the same request alone."""
-    text = json.dumps([action, params], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 class OtherAccountError(MpsError):

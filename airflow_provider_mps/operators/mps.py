@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_mps.api.cos import CosObject
-from airflow_provider_mps.api.errors import InvalidArgumentError
+from airflow_provider_mps.api.errors import InvalidArgumentError, is_read
+from airflow_provider_mps.api.redaction import digest
 from airflow_provider_mps.api.requests import (
     AUDIO_REQUEST,
     EDIT_MEDIA_REQUEST,
@@ -17,14 +18,13 @@ from airflow_provider_mps.api.requests import (
     VIDEO_REQUEST,
     api_object,
     api_objects,
-    is_read,
 )
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.operators.create import CreateTaskOperator
-from airflow_provider_mps.operators.memory import Memory, digest
+from airflow_provider_mps.operators.memory import Memory
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -40,14 +40,15 @@ if TYPE_CHECKING:
 
 
 class AigcTaskOperator(CreateTaskOperator):
-    """Asks MPS to make something with an AI model. Every accepted request is billed. Base of the next three operators.
+    """Asks MPS to make something with an AI model. Base of the next three operators.
 
     The fields are those of the API reference; all are templated.
 
     :param model_name: such as ``MiniMaxMusic`` or ``Kling``; the service's lists are open ones.
     :param model_version: such as ``"2.6"``.
     :param scene_type: such as ``music``; which ones a model knows, the API reference tells.
-    :param prompt: what to make, 2,000 characters at most; needed where there is no reference file.
+    :param prompt: what to make: of audio and video in 2,000 characters at most, of images in 1,000; needed where there
+        is no reference file.
     :param extra_parameters: the API's ``ExtraParameters``, such as ``{"AspectRatio": "9:16"}`` of a video.
     :param store_cos_param: where in COS to store the files: ``CosBucketName``, ``CosBucketRegion``, ``CosBucketPath``.
     :param additional_parameters: what the model itself takes, such as lyrics: a dict, or a JSON object as a string.
@@ -58,7 +59,7 @@ class AigcTaskOperator(CreateTaskOperator):
 
 
 class CreateAigcAudioTaskOperator(AigcTaskOperator):
-    """Asks MPS for AI-generated audio (CreateAigcAudioTask). Every accepted request is billed.
+    """Asks MPS for AI-generated audio (CreateAigcAudioTask). MPS bills music by the song.
 
     The fields are those of the API reference; all are templated. XComs, having waited: ``audio_urls``, and
     ``video_urls`` where there are any; ``result`` is
@@ -79,7 +80,7 @@ class CreateAigcAudioTaskOperator(AigcTaskOperator):
 
 
 class CreateAigcVideoTaskOperator(AigcTaskOperator):
-    """Asks MPS for AI-generated video (CreateAigcVideoTask). Every accepted request is billed.
+    """Asks MPS for AI-generated video (CreateAigcVideoTask). MPS bills the seconds that it made successfully.
 
     The fields are those of the API reference; all are templated. XComs, having waited: ``video_urls`` and ``result``,
     ``{"TaskId", "Status", "VideoUrls": [...], "Resolution"}``.
@@ -105,7 +106,7 @@ class CreateAigcVideoTaskOperator(AigcTaskOperator):
 
 
 class CreateAigcImageTaskOperator(AigcTaskOperator):
-    """Asks MPS for AI-generated images (CreateAigcImageTask). Every accepted request is billed.
+    """Asks MPS for AI-generated images (CreateAigcImageTask). MPS bills the images that it made successfully.
 
     The fields are those of the API reference; all are templated. XComs, having waited: ``image_urls`` and ``result``,
     ``{"TaskId", "Status", "ImageUrls": [...]}``.

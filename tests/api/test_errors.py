@@ -1,14 +1,33 @@
 """The table of failures: what may have run, how often a read is repeated, and how often a create, by counting."""
 
+import importlib
+import pkgutil
+import re
 import socket
 import threading
+from pathlib import Path
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from tencentcloud.mps.v20190612 import errorcodes
 
+import airflow_provider_mps
 from airflow_provider_mps.api.client import MpsClient
-from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, CallError
+from airflow_provider_mps.api.errors import (
+    About,
+    AmbiguousCreateError,
+    ApiError,
+    CallError,
+    Failure,
+    MpsError,
+    TaskFailedError,
+    classify,
+)
+from airflow_provider_mps.api.redaction import digest
 from airflow_provider_mps.api.settings import CredentialKind, CredentialSettings
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, TaskFamily
 from airflow_provider_mps.emulator import MpsEmulator
+from airflow_provider_mps.errors import airflow_errors
 from tests.api.conftest import settings
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.seen import MUSIC as PROMPT
@@ -35,6 +54,7 @@ IN_DOUBT = [
     "SomethingNew.Entirely",
 ]
 FINAL = [
+    "ActionOffline",
     "AuthFailure.SecretIdNotFound",
     "AuthFailure.SignatureFailure",
     "AuthFailure.UnauthorizedOperation",
@@ -47,13 +67,139 @@ FINAL = [
     "MissingParameter",
     "UnknownParameter",
     "UnsupportedOperation",
+    "UnsupportedProtocol",
+    "UnsupportedRegion",
     "InvalidAction",
+    "InvalidRequest",
+    "NoSuchProduct",
     "NoSuchVersion",
+    "FailedOperation.CosStatusInavlid",
+    "FailedOperation.InvalidMpsUser",
+    "FailedOperation.InvalidUser",
     "FailedOperation.UserArrears",
     "LimitExceeded.TooMuchDateToQuery",
+    "IpInBlacklist",
     "IpNotInWhitelist",
+    "RequestSizeLimitExceeded",
+    "ResourceNotFound.CosBucketNotExist",
+    "ResourceNotFound.UserUnregister",
+    "ResourceNotFound.SomethingNew",
 ]
-NOT_FOUND = ["ResourceNotFound", "ResourceNotFound.TaskNotFound", "InvalidParameterValue.TaskId"]
+NOT_FOUND = [
+    "ResourceNotFound",
+    "ResourceNotFound.TaskNotFound",
+    "FailedOperation.TaskNotFound",
+    "InvalidParameterValue.TaskId",
+]
+
+# Every code that is known, by kind of failure and reason; a star stands for the codes below, those written out aside.
+REASONS = [
+    (Failure.THROTTLED, "refused for now, before it ran", ["RequestLimitExceeded", "RequestLimitExceeded.*"]),
+    (Failure.THROTTLED, "too many tasks at once: refused before it ran", ["LimitExceeded.CreateTask"]),
+    (Failure.STALE, "a fresh time or token mends it", CLOCK_OR_TOKEN),
+    (Failure.SERVER_TROUBLE, "trouble inside of MPS, at any point", ["InternalError", "InternalError.*"]),
+    (
+        Failure.SERVER_TROUBLE,
+        "MPS could not go on, at any point",
+        ["ServiceUnavailable", "ResourceInsufficient", "ResourceUnavailable", "FailedOperation.NetWorkError"],
+    ),
+    (Failure.UNKNOWN, "says that something failed, and not when", ["FailedOperation"]),
+    (Failure.UNKNOWN, "the task may exist although creating it failed", ["FailedOperation.CreateAIGCTaskFailed"]),
+    (
+        Failure.UNKNOWN,
+        "a poll's trouble; nothing says that no other action has it",
+        ["FailedOperation.QueryAIGCTaskFailed"],
+    ),
+    (
+        Failure.UNKNOWN,
+        "a step of a longer job failed; those before it have run",
+        [
+            "FailedOperation.GenerateResource",
+            "FailedOperation.BucketNotifyAlreadyExist",
+            "FailedOperation.GetSourceNotify",
+            "FailedOperation.SetSourceNotify",
+        ],
+    ),
+    (Failure.UNKNOWN, "the answer was too large: the call has run", ["ResponseSizeLimitExceeded"]),
+    (Failure.UNKNOWN, "by whom the resource is used, it does not say: maybe by this very call", ["ResourceInUse"]),
+    (Failure.UNKNOWN, "MPS has no DryRun field: where this comes, nothing is as it is known", ["DryRunOperation"]),
+    (
+        Failure.FINAL,
+        "the keys or their rights: checked first",
+        ["AuthFailure", "AuthFailure.*", "UnauthorizedOperation"],
+    ),
+    (Failure.FINAL, "the fields are checked before anything runs", ["InvalidParameter", "InvalidParameter.*"]),
+    (
+        Failure.FINAL,
+        "the fields are checked before anything runs",
+        ["InvalidParameterValue", "InvalidParameterValue.*"],
+    ),
+    (Failure.FINAL, "the fields are checked before anything runs", ["MissingParameter", "UnknownParameter"]),
+    (Failure.FINAL, "the request as such is refused", ["InvalidRequest", "RequestSizeLimitExceeded"]),
+    (
+        Failure.FINAL,
+        "there is no such thing to call",
+        ["InvalidAction", "NoSuchProduct", "NoSuchVersion", "ActionOffline"],
+    ),
+    (Failure.FINAL, "there is no such thing to call here", ["UnsupportedRegion", "UnsupportedProtocol"]),
+    (Failure.FINAL, "it is not done at all", ["UnsupportedOperation", "UnsupportedOperation.*"]),
+    (Failure.FINAL, "the caller's address is refused", ["IpInBlacklist", "IpNotInWhitelist"]),
+    (Failure.FINAL, "a quota of things that are kept, not of calls", ["LimitExceeded", "LimitExceeded.*"]),
+    (
+        Failure.FINAL,
+        "the account, not the task",
+        [
+            "FailedOperation.UserArrears",
+            "FailedOperation.InvalidMpsUser",
+            "FailedOperation.InvalidUser",
+            "FailedOperation.CosStatusInavlid",
+        ],
+    ),
+    (Failure.FINAL, "names what is missing, and it is no task", ["ResourceNotFound.*"]),
+    (Failure.NOT_FOUND, "the task is not known", NOT_FOUND),
+]
+# "Error codes" of the API reference, the part that all products share.
+COMMON = [
+    "ActionOffline",
+    "AuthFailure.InvalidAuthorization",
+    "AuthFailure.InvalidSecretId",
+    "AuthFailure.MFAFailure",
+    "AuthFailure.SecretIdNotFound",
+    "AuthFailure.SignatureExpire",
+    "AuthFailure.SignatureFailure",
+    "AuthFailure.TokenFailure",
+    "AuthFailure.UnauthorizedOperation",
+    "DryRunOperation",
+    "FailedOperation",
+    "InternalError",
+    "InvalidAction",
+    "InvalidParameter",
+    "InvalidParameterValue",
+    "InvalidRequest",
+    "IpInBlacklist",
+    "IpNotInWhitelist",
+    "LimitExceeded",
+    "MissingParameter",
+    "NoSuchProduct",
+    "NoSuchVersion",
+    "RequestLimitExceeded",
+    "RequestLimitExceeded.GlobalRegionUinLimitExceeded",
+    "RequestLimitExceeded.IPLimitExceeded",
+    "RequestLimitExceeded.UinLimitExceeded",
+    "RequestSizeLimitExceeded",
+    "ResourceInUse",
+    "ResourceInsufficient",
+    "ResourceNotFound",
+    "ResourceUnavailable",
+    "ResponseSizeLimitExceeded",
+    "ServiceUnavailable",
+    "UnauthorizedOperation",
+    "UnknownParameter",
+    "UnsupportedOperation",
+    "UnsupportedProtocol",
+    "UnsupportedRegion",
+]
+OF_MPS = sorted(value for name, value in vars(errorcodes).items() if name.isupper())
 
 
 def read(emulator: MpsEmulator, task_id: str) -> str:
@@ -64,6 +210,85 @@ def read(emulator: MpsEmulator, task_id: str) -> str:
 def create(emulator: MpsEmulator) -> str:
     with MpsClient(settings(emulator.port, timeout=0.5)) as client:
         return client.run(client.create(CREATE, PROMPT)).task_id
+
+
+@pytest.mark.parametrize("code", sorted({*OF_MPS, *COMMON}))
+def test_every_code_is_of_a_kind_with_a_reason(code: str) -> None:
+    exactly = [failure for failure, _, codes in REASONS if code in codes]
+    below = [failure for failure, _, codes in REASONS if f"{code.rpartition('.')[0]}.*" in codes]
+    assert [classify(code).failure] == (exactly or below)
+
+
+@pytest.mark.parametrize("code", ["ResourceNotFound.CosBucketNotExist", "ResourceNotFound.UserUnregister"])
+def test_what_the_account_lacks_is_no_missing_task(code: str) -> None:
+    assert classify(code).about is About.ACCOUNT
+
+
+@pytest.mark.parametrize("code", NOT_FOUND)
+def test_a_missing_task_is_one_under_each_of_its_codes(code: str) -> None:
+    assert classify(code).about is About.TASK
+    assert classify("ResourceNotFound.SomethingNew").about is About.OTHER
+
+
+@pytest.mark.parametrize("code", REFUSED_BEFORE_IT_RAN + CLOCK_OR_TOKEN + IN_DOUBT + FINAL + NOT_FOUND)
+def test_a_message_about_a_read_says_nothing_of_running_or_of_money(emulator: MpsEmulator, code: str) -> None:
+    emulator.fault("error", code=code)
+    with MpsClient(settings(emulator.port)) as client, pytest.raises(ApiError) as failed:
+        client.run(client.attempt(DESCRIBE, {"TaskId": "any"}))
+    told = str(failed.value)
+    assert not re.search(r"\b(ran|run|billed|paid|cost)", told.partition("RequestId")[2])
+
+
+@pytest.mark.parametrize(
+    ("code", "action", "hint"),
+    [
+        ("UnauthorizedOperation", "CreateAigcAudioTask", "CAM action mps:CreateAigcAudioTask "),
+        ("UnauthorizedOperation.CamNoAuth", "DescribeTaskDetail", "CAM action mps:DescribeTaskDetail "),
+        ("AuthFailure.UnauthorizedOperation", "EditMedia", "CAM action mps:EditMedia "),
+        ("FailedOperation.UserArrears", CREATE, "top it up"),
+        ("ResourceNotFound.CosBucketNotExist", CREATE, "MPS_QcsRole"),
+        ("UnsupportedRegion", CREATE, "Leave the connection's region empty"),
+        ("FailedOperation.InvalidMpsUser", CREATE, "Activate MPS"),
+        ("AuthFailure.SignatureExpire", CREATE, "clock"),
+        ("InvalidParameter.ViolationContent", CREATE, "change it"),
+    ],
+)
+def test_a_code_that_an_operator_meets_comes_with_what_to_do(
+    emulator: MpsEmulator, code: str, action: str, hint: str
+) -> None:
+    emulator.fault("error", code=code)
+    with MpsClient(settings(emulator.port)) as client, pytest.raises(ApiError) as failed:
+        client.run(client.attempt(action, {}))
+    assert hint in str(failed.value)
+    assert "\n" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("action", "cost", "look"),
+    [
+        ("CreateAigcVideoTask", "seconds of video that it made successfully", "AIGC Task Management"),
+        ("CreateAigcImageTask", "images that it made successfully", "CloudAudit"),
+        ("CreateAigcAudioTask", "music by the song", "DescribeUsageData"),
+        ("CreateSchedule", "pricing page", "task list"),
+    ],
+)
+def test_a_create_in_doubt_says_what_it_may_cost_and_where_to_look(action: str, cost: str, look: str) -> None:
+    told = str(AmbiguousCreateError(action, {}, 0.0, "no answer"))
+    places = [told.index(part) for part in ("not known whether it ran", "A paid task may exist", cost, look, "clear")]
+    assert places == sorted(places)
+
+
+def test_a_create_in_doubt_shows_no_value_but_the_prompts_beginning() -> None:
+    params = {
+        "Prompt": "rain https://host/a?sign=abc " + "x" * 100,
+        "Operator": "me",
+        "ExtraParameters": {"Key": "hush"},
+    }
+    told = str(AmbiguousCreateError(CREATE, params, 0.0, "no answer"))
+    assert "Sent were Prompt, Operator, ExtraParameters; the prompt begins 'rain https://host/a?... xxx" in told
+    for hidden in ("abc", "hush", "'me'", "x" * 61, "RequestId"):
+        assert hidden not in told
+    assert "support about RequestId r-1;" in str(AmbiguousCreateError(CREATE, params, 0.0, "no answer", "r-1"))
 
 
 @pytest.mark.parametrize("code", REFUSED_BEFORE_IT_RAN + CLOCK_OR_TOKEN + IN_DOUBT)
@@ -109,7 +334,7 @@ def test_a_create_is_not_repeated_where_it_may_have_run(emulator: MpsEmulator, c
     told = str(doubt.value)
     assert code in told
     assert doubt.value.request_id in told
-    assert '"Prompt": "rain"' in told
+    assert told.endswith(f"Sent were {', '.join(PROMPT)}; the prompt begins 'rain'; digest {digest(CREATE, PROMPT)}.")
     assert (emulator.count(CREATE), len(emulator.tasks)) == (1, 1)
 
 
@@ -175,3 +400,63 @@ def test_a_create_waits_for_a_server_that_is_not_there_yet() -> None:
     finally:
         timer.join()
         late.stop()
+
+
+def test_a_create_in_doubt_is_said_to_be_whatever_was_sent(emulator: MpsEmulator) -> None:
+    emulator.fault("cut_after", CREATE)
+    with (
+        MpsClient(settings(emulator.port)) as client,
+        pytest.raises(AmbiguousCreateError, match=r"digest [0-9a-f]{32}"),
+    ):
+        client.run(client.create(CREATE, {"Prompt": "half of a pair: \ud800", "ExtraParameters": {1: "a", "b": "c"}}))
+
+
+@pytest.mark.parametrize(
+    ("family", "cost"),
+    [
+        (AIGC_VIDEO, "(it costs nothing)"),
+        (AIGC_IMAGE, "(it costs nothing)"),
+        (AIGC_AUDIO, "(whether it is billed is not known)"),
+    ],
+)
+def test_a_task_that_failed_costs_what_is_known_and_airflow_may_retry_it(family: TaskFamily, cost: str) -> None:
+    failed = family.status("one", {"Status": "FAIL", "Message": "refused by review"})
+    with pytest.raises(TaskFailedError, match=re.escape(f"failed at MPS: refused by review {cost}")) as error:
+        family.check(failed)
+    assert error.value.retry_helps
+
+
+def test_content_that_review_refuses_at_the_create_is_not_retried_by_airflow(emulator: MpsEmulator) -> None:
+    emulator.fault("error", CREATE, code="InvalidParameter.ViolationContent")
+    with pytest.raises(AirflowFailException, match="review refused the prompt"), airflow_errors():
+        create(emulator)
+    assert (emulator.count(CREATE), len(emulator.tasks)) == (1, 0)
+
+
+# What docs/errors.md says.
+
+PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
+KINDS = {
+    "refused for now": Failure.THROTTLED,
+    "clock or token": Failure.STALE,
+    "trouble at MPS": Failure.SERVER_TROUBLE,
+    "says too little": Failure.UNKNOWN,
+    "not found": Failure.NOT_FOUND,
+    "final": Failure.FINAL,
+}
+
+
+def test_the_page_names_each_class() -> None:
+    names = [module.name for module in pkgutil.walk_packages(airflow_provider_mps.__path__, "airflow_provider_mps.")]
+    modules = [importlib.import_module(name) for name in names if ".emulator" not in name]
+    things = [thing for module in modules for thing in vars(module).values()]
+    raised = {thing.__name__ for thing in things if isinstance(thing, type) and issubclass(thing, MpsError)}
+    assert raised - {"MpsError", "CallError"} <= set(re.findall(r"^\| `(\w+Error)` \|", PAGE, re.MULTILINE))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_has_each_code_under_its_kind(kind: str) -> None:
+    [row] = re.findall(rf"^\| {kind} \| (.+?) \|", PAGE, re.MULTILINE)
+    codes = re.findall(r"`([\w.]+)`", row)
+    assert codes
+    assert {code: classify(code).failure for code in codes} == dict.fromkeys(codes, KINDS[kind])

@@ -21,7 +21,8 @@ from airflow_provider_mps.api import polling
 from airflow_provider_mps.api.client import MAX_CONNECTIONS
 from airflow_provider_mps.api.errors import ApiError, WaitTimeoutError
 from airflow_provider_mps.api.polling import Pace, Poller, Report, poller
-from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState, TaskStatus
+from airflow_provider_mps.api.settings import RATES
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_VIDEO, MEDIA, TaskState, TaskStatus
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
 from tests.doubles.emulators import DESCRIBE
@@ -197,6 +198,64 @@ def test_when_not_all_fit_they_are_asked_in_turn_and_newcomers_too(emulator: Mps
     assert max(turns.values()) - min(turns[task_id] for task_id in old) <= 1
     turns = Counter(order[before : before + 60])
     assert all(3 <= turns[task_id] <= 5 for task_id in old + new)
+
+
+@pytest.mark.parametrize("own_limit", [None, 15.0])
+def test_each_action_keeps_its_own_limit_or_the_users(emulator: MpsEmulator, own_limit: float | None) -> None:
+    account = settings(emulator.port, requests_per_second=own_limit)
+    limits = {AIGC_AUDIO: 20.0, AIGC_VIDEO: 50.0, MEDIA: 100.0}
+    tasks = {family: emulator.add_task(family.kind, run_seconds=3600.0) for family in limits}
+
+    async def work() -> float:
+        began = time.monotonic()
+        found = poller(account)
+        waits = (found.wait(family, tasks[family], poll_interval=0.001) for family in limits for _ in range(10))
+        everyone = asyncio.gather(*waits, return_exceptions=True)
+        await until(lambda: all(emulator.count(family.describe) >= 30 for family in limits))
+        everyone.cancel()
+        return began
+
+    began = run(work)
+    for family, limit in limits.items():
+        times = [request.at for request in emulator.requests if request.action == family.describe]
+        for number, at in enumerate(times):
+            # Never earlier than this, however slow the machine is.
+            assert at - began >= number / (0.97 * (own_limit or limit)) - Pace.CATCH_UP_SECONDS
+
+
+def test_an_action_that_may_be_called_seldom_holds_up_no_other(
+    emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RATES, AIGC_AUDIO.describe, 0.5)
+    tasks = {family: emulator.add_task(family.kind, run_seconds=3600.0) for family in (AIGC_AUDIO, AIGC_VIDEO)}
+
+    async def work() -> None:
+        found = poller(settings(emulator.port))
+        waits = (found.wait(family, tasks[family], poll_interval=0.001) for family in tasks for _ in range(10))
+        everyone = asyncio.gather(*waits, return_exceptions=True)
+        await until(lambda: emulator.count(AIGC_VIDEO.describe) >= 30)
+        everyone.cancel()
+
+    run(work)
+    assert emulator.count(AIGC_AUDIO.describe) < 15
+
+
+def test_an_action_that_is_throttled_slows_no_other(emulator: MpsEmulator) -> None:
+    tasks = {
+        family: emulator.add_task(family.kind, wait_seconds=0.0, run_seconds=0.0) for family in (AIGC_AUDIO, AIGC_VIDEO)
+    }
+    emulator.fault("error", DESCRIBE, code="RequestLimitExceeded", times=3)
+    reports: list[Report] = []
+
+    async def work() -> list[Any]:
+        found = poller(settings(emulator.port), reports.append)
+        return await asyncio.gather(*(found.wait(family, tasks[family], poll_interval=0.01) for family in tasks))
+
+    assert [status.state for status in run(work)] == [TaskState.DONE] * 2
+    [report] = reports
+    assert report.throttled == 3
+    # Both rates together: all of video's, and audio's after one to three cuts.
+    assert 0.97 * (50 + LIMIT / 2) < report.rate < 0.97 * (50 + LIMIT)
 
 
 def test_throttled_questions_slow_the_poller_and_fail_no_wait(emulator: MpsEmulator) -> None:

@@ -69,7 +69,7 @@ def test_what_is_left_empty_has_its_default(connect: Connect, empty: dict[str, A
     connect(host="", port=None, schema="", **empty)
     settings = MpsHook().settings
     assert settings.url == "https://mps.intl.tencentcloudapi.com/"
-    assert (settings.verify, settings.timeout, settings.requests_per_second) == (True, 30.0, 20.0)
+    assert (settings.verify, settings.timeout, settings.requests_per_second) == (True, 30.0, None)
     assert (settings.region, settings.cos_region, settings.proxy, settings.credential.token) == ("", "", "", "")
     assert settings.credential.kind == "static"
 
@@ -141,10 +141,13 @@ def test_the_international_site_takes_no_region_of_china_s_mainland(
     assert emulator.requests == []
 
 
-def test_the_site_in_china_takes_it(emulator: MpsEmulator, connect: Connect) -> None:
-    connect(region="ap-guangzhou", site="cn")
-    assert MpsHook().test_connection()[0]
-    assert emulator.requests[0].headers["x-tc-region"] == "ap-guangzhou"
+def test_the_site_in_china_takes_it(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    with MpsEmulator(site="cn") as emulator:
+        connection = emulator.connection
+        connection["extra"] |= {"site": "cn", "region": "ap-guangzhou"}
+        monkeypatch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(connection))
+        assert MpsHook().test_connection()[0]
+        assert emulator.requests[0].headers["x-tc-region"] == "ap-guangzhou"
     connect(region="ap-guangzhou", host="mps.tencentcloudapi.com", port=None, schema="https")
     assert MpsHook().settings.region == "ap-guangzhou", "whatever the site's default is"
 

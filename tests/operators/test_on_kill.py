@@ -67,4 +67,4 @@ def test_it_says_what_goes_on_and_nothing_before_there_is_a_task(emulator: MpsEm
     assert logged.lines == []
     run_task(waiting)
     waiting.on_kill()
-    assert "goes on at MPS and is billed there" in logged.of(emulator.tasks[0].task_id)[-1]
+    assert "goes on at MPS and may be billed there" in logged.of(emulator.tasks[0].task_id)[-1]

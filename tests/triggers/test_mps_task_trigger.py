@@ -46,7 +46,8 @@ def test_a_task_that_failed(emulator: MpsEmulator) -> None:
     assert event == {
         "status": "failed",
         "mps_task_id": task_id,
-        "message": f"AIGC audio task {task_id} failed at MPS: out of tune, see https://files.example/a.wav?...",
+        "message": f"AIGC audio task {task_id} failed at MPS: out of tune, see https://files.example/a.wav?... "
+        "(whether it is billed is not known)",
     }
 
 

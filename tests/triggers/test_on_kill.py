@@ -12,7 +12,7 @@ from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.doubles.logs import Lines
 
 ABORTED, TOO_LATE, NEVER = "is aborted", "can be aborted only while it waits", "cannot be cancelled"
-BILLED = "goes on at MPS and is billed there"
+BILLED = "goes on at MPS and may be billed there"
 
 
 def end(kind: str, task_id: str, map_index: int = -1) -> None:
