@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Never, Unpack
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_mps.api.requests import AudioFields, RequestShape
     from airflow_provider_mps.api.settings import ClientSettings
     from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus
+
+_ABORT_SECONDS = 20
 
 
 class MpsHook(BaseHook):
@@ -172,17 +175,32 @@ class MpsHook(BaseHook):
             response = client.call(family.describe, {"TaskId": mps_task_id}, within)
         return family.status(mps_task_id, response)
 
-    async def abort(self, family: TaskFamily, mps_task_id: str) -> str:
-        """Stop a task that still waits, where the API can (ManageTask); a sentence that says what became of it."""
+    async def abort(
+        self, family: TaskFamily, mps_task_id: str, only_if: Callable[[], Awaitable[bool]] | None = None
+    ) -> str:
+        """Stop a task that still waits, where the API can (ManageTask), within 20 seconds.
+
+        :param only_if: is asked last, and only where there is something to stop.
+        :return: a sentence that says what became of the task.
+        """
         task = f"{family.title} task {mps_task_id}"
         if not family.can_abort:
             return f"{task} goes on at MPS and is billed there: such tasks cannot be cancelled."
         try:
-            status = family.status(mps_task_id, await self.acall(family.describe, {"TaskId": mps_task_id}))
-            if status.state is TaskState.WAIT:
+            async with asyncio.timeout(_ABORT_SECONDS):
+                status = family.status(mps_task_id, await self.acall(family.describe, {"TaskId": mps_task_id}))
+                if status.state.ended:
+                    return f"{task} is {status.word} at MPS: there is nothing to abort."
+                if status.state is not TaskState.WAIT:
+                    return f"{task} is {status.word} at MPS: it can be aborted only while it waits, and is billed."
+                if only_if and not await only_if():
+                    return (
+                        f"{task} goes on at MPS, for the next try of this Airflow task or the triggerer that took over."
+                    )
                 await self.acall("ManageTask", {"OperationType": "Abort", "TaskId": mps_task_id})
                 return f"{task} was still waiting at MPS and is aborted."
-            return f"{task} is {status.word} at MPS: it can be aborted only while it waits, and is billed."
+        except TimeoutError:
+            return f"{task} may go on at MPS and be billed: it could not be aborted within {_ABORT_SECONDS} s."
         except MpsError as error:
             return f"{task} may go on at MPS and be billed: it could not be aborted: {error}"
 

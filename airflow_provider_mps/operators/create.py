@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from airflow_provider_mps.api.requests import RequestShape
     from airflow_provider_mps.api.tasks import TaskStatus
 
-_ABORT_SECONDS = 20
 _SHORTEST_POLL_SECONDS = 1.0
 
 
@@ -48,6 +48,7 @@ class CreateTaskOperator(WaitsForTask):
     """
 
     request: ClassVar[RequestShape]
+    abort_on_kill = True
     template_fields: Sequence[str] = ("mps_conn_id",)
     store_cos_param: Mapping[str, Any] | None = None
     ui_color = "#d9ecff"
@@ -171,6 +172,9 @@ class CreateTaskOperator(WaitsForTask):
         hook = self._hook
         if hook is None or not self._mps_task_id:
             return
+        # Airflow calls this at execution_timeout too, while it handles that error. Then a retry goes on with the task.
+        if isinstance(sys.exception(), AirflowTaskTimeout):
+            return
 
         def abort() -> None:
             with PrivateLoop() as loop:
@@ -179,7 +183,7 @@ class CreateTaskOperator(WaitsForTask):
         # In a thread of its own: Airflow calls this from a signal's handler, maybe inside of this thread's event loop.
         thread = threading.Thread(target=abort, daemon=True)
         thread.start()
-        thread.join(_ABORT_SECONDS)
+        thread.join()
 
     def _session_id(self, ti: Any, request_digest: str) -> str:
         """A SessionId that all tries of a task instance share, and that a clear changes: a clear raises max_tries."""
