@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Never, Unpack
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_mps.api.errors import About, ApiError, MpsError
+from airflow_provider_mps.api.errors import About, ApiError, CallError, Failure, MpsError, WaitTimeoutError
 from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState
 from airflow_provider_mps.hooks.connection import settings_of, shared_settings
@@ -69,6 +69,29 @@ class MpsHook(BaseHook):
         """Read the connection without blocking the event loop; :attr:`settings` is there afterwards."""
         if "settings" not in self.__dict__:
             self.__dict__["settings"] = await shared_settings(self.mps_conn_id)
+
+    async def _aload_patiently(self, poll_interval: float, max_failures: int) -> None:
+        """Read the connection; where that fails, again, as for a poll that fails.
+
+        :raises InvalidConnectionError: it was read, and cannot be used.
+        :raises CallError: it could not be read.
+        """
+        tolerance = None
+        while True:
+            try:
+                return await self.aload()
+            except MpsError:
+                raise
+            except Exception as error:
+                from airflow_provider_mps.api.polling import Tolerance
+
+                tolerance = tolerance or Tolerance(max_failures)
+                # What came unexpectedly may quote anything, so its kind alone is told.
+                problem = f"{self.mps_conn_id} could not be read ({type(error).__name__})"
+                failed = CallError(problem, failure=Failure.NEVER_SENT, action="Connection")
+                tolerance.failed(failed)
+                self.log.warning("%s; it is read again", failed)
+                await asyncio.sleep(tolerance.pause(poll_interval))
 
     def client(self) -> MpsClient:
         """A client for this connection, to be closed by a ``with`` statement."""
@@ -219,8 +242,16 @@ class MpsHook(BaseHook):
         Where the service refuses the keys, the connection is read again: if it has new ones, the wait goes on.
         """
         began = time.monotonic()
+
+        async def load() -> None:
+            try:
+                async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.time())):
+                    await self._aload_patiently(poll_interval, max_poll_failures)
+            except TimeoutError:
+                raise WaitTimeoutError(family.goes_on(mps_task_id, time.monotonic() - began)) from None
+
         while True:
-            await self.aload()
+            await load()
             try:
                 from airflow_provider_mps.api.polling import poller
 
@@ -236,7 +267,7 @@ class MpsHook(BaseHook):
                 if error.about is not About.KEYS:
                     raise
                 refused = self.__dict__.pop("settings")
-                await self.aload()
+                await load()
                 if self.settings == refused:
                     raise
             else:
