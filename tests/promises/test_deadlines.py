@@ -1,12 +1,13 @@
 """Deadlines hold in every way to wait, also while a question hangs, and a retry goes on with the same task."""
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout
 
-from airflow_provider_mps.api.errors import CallError, WaitTimeoutError
+from airflow_provider_mps.api.errors import ApiError, CallError, WaitTimeoutError
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.doubles.emulators import emulated
 from tests.doubles.task_instances import State, TaskInstance
@@ -101,3 +102,34 @@ def test_an_execution_timeout_just_after_the_create_loses_nothing(
     assert outcome.state is State.SUCCESS
     assert outcome.tries == 2
     assert len(mps.tasks) == 1
+
+
+@pytest.mark.parametrize("waiting", WAITINGS, ids=str)
+def test_a_task_that_mps_never_knew_does_not_go_on(waiting: Waiting, mps: MpsEmulator) -> None:
+    mps.fault("not_found", waiting.describe, times=None)
+    [error] = waiting.task_instance(mps, "mps", timeout=1, retries=0).run().errors
+    assert isinstance(error, WaitTimeoutError if waiting.way.creates else AirflowSensorTimeout)
+    assert "MPS does not know" in str(error)
+    assert "goes on" not in str(error)
+
+
+@pytest.mark.parametrize("waiting", [w for w in WAITINGS if not w.way.creates], ids=str)
+def test_a_task_id_that_mps_does_not_know_ends_a_sensor_after_its_grace(waiting: Waiting, mps: MpsEmulator) -> None:
+    [error] = waiting.task_instance(mps, "mps", timeout=LONG / 4, mps_task_id="no-such-task").run().errors
+    assert isinstance(error, ApiError)
+    assert isinstance(error, AirflowFailException)
+    assert "MPS does not know the task" in str(error)
+
+
+@pytest.mark.parametrize("waiting", [w for w in WAITINGS if not w.way.creates], ids=str)
+@pytest.mark.parametrize("backoff", [False, True], ids=["evenly", "exponential_backoff"])
+def test_the_last_pause_of_a_sensor_ends_at_its_timeout(waiting: Waiting, backoff: bool, mps: MpsEmulator) -> None:
+    mps.fault("unknown_status", waiting.describe, times=None)
+    instance = waiting.task_instance(
+        mps, "mps", timeout=1, retries=0, poke_interval=10 * LONG, exponential_backoff=backoff
+    )
+    began = time.monotonic()
+    [error] = instance.run().errors
+    assert isinstance(error, AirflowSensorTimeout)
+    assert "It goes on at MPS" in str(error)
+    assert time.monotonic() - began < LONG
