@@ -93,11 +93,14 @@ class MpsHook(BaseHook):
                 self.log.warning("%s; it is read again", failed)
                 await asyncio.sleep(tolerance.pause(poll_interval))
 
-    def client(self) -> MpsClient:
-        """A client for this connection, to be closed by a ``with`` statement."""
+    def client(self, until: float | None = None) -> MpsClient:
+        """A client for this connection, to be closed by a ``with`` statement.
+
+        :param until: POSIX time after which it sends nothing.
+        """
         from airflow_provider_mps.api.client import MpsClient
 
-        return MpsClient(self.settings)
+        return MpsClient(self.settings, until)
 
     def get_conn(self) -> Any:
         """The SDK's own typed client, for actions that this package does not wrap.
@@ -172,9 +175,11 @@ class MpsHook(BaseHook):
         *,
         next_session: bool = False,
         on_created: Callable[[str], None] | None = None,
+        until: float | None = None,
     ) -> CreatedTask:
         """Create a task from a request that was built by its shape.
 
+        :param until: POSIX time after which nothing is sent.
         :param next_session: whether to make another task under another SessionId, where the first one has failed.
         :param on_created: gets the TaskId at once, before anything else can fail.
         :raises AmbiguousCreateError: it was sent, and a paid task may exist.
@@ -183,7 +188,7 @@ class MpsHook(BaseHook):
         """
         from airflow_provider_mps.api.sessions import create_once
 
-        with self.client() as client:
+        with self.client(until) as client:
             created = client.run(create_once(client, shape, params, next_session=next_session, on_created=on_created))
         _stats().incr("mps.submitted", tags={"action": shape.action})
         return created

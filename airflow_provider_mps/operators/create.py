@@ -150,7 +150,7 @@ class CreateTaskOperator(WaitsForTask):
                 unanswered = remembered.session_id if remembered else ""
                 params.setdefault("SessionId", unanswered or self._session_id(context["ti"], request_digest))
             status = self._resume(hook, memory, remembered, params, deadline) if remembered else None
-            self._mps_task_id = status.task_id if status else self._submit(hook, memory, params)
+            self._mps_task_id = status.task_id if status else self._submit(hook, memory, params, deadline)
             failed_before = status is not None and status.state is TaskState.FAIL
             if not self.wait_for_completion and not failed_before:
                 memory.forget()
@@ -237,7 +237,7 @@ class CreateTaskOperator(WaitsForTask):
         )
         return status
 
-    def _submit(self, hook: MpsHook, memory: Memory, params: dict[str, Any]) -> str:
+    def _submit(self, hook: MpsHook, memory: Memory, params: dict[str, Any], deadline: float | None) -> str:
         def remember(task_id: str) -> None:
             self._mps_task_id = task_id
             memory.created(task_id)
@@ -245,7 +245,11 @@ class CreateTaskOperator(WaitsForTask):
         memory.about_to_create(params.get("SessionId", ""))
         try:
             created = hook.create(
-                self.request, params, next_session=getattr(self, "session_id", None) is None, on_created=remember
+                self.request,
+                params,
+                next_session=getattr(self, "session_id", None) is None,
+                on_created=remember,
+                until=deadline,
             )
         except BaseException as error:
             # Once the TaskId is known, execution_timeout may still strike. A SessionId is kept for whoever tries again.
