@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import CancelledError, Executor, Future, wait
 from typing import Any, Self, TypeVar, TypeVarTuple, cast
 
 from airflow_provider_mps.api.errors import MpsError
@@ -17,6 +17,9 @@ _Args = TypeVarTuple("_Args")
 
 _ENDING_SECONDS = 5.0
 """What is interrupted needs a moment to close its connections and to say whether it was sent."""
+
+_HEARING_SECONDS = 0.5
+"""A signal that comes in the instant before a thread begins to wait is handled only when that thread wakes up."""
 
 
 class PrivateLoop:
@@ -60,18 +63,25 @@ class PrivateLoop:
 
         def begin(loop: asyncio.AbstractEventLoop) -> None:
             running.append(loop.create_task(run(), context=context))
+            running[0].add_done_callback(never_began)
+
+        def never_began(*_: object) -> None:
+            """Settle what was cancelled before its first step; all else is settled already."""
+            coroutine.close()
+            outcome.cancel()
 
         def end() -> None:
             if running:
                 running[0].cancel()
             else:
-                coroutine.close()
-                outcome.cancel()
+                never_began()
 
         # A signal may strike between any two of these steps.
         try:
             loop = self._started()
             loop.call_soon_threadsafe(begin, loop)
+            while not outcome.done():
+                wait((outcome,), _HEARING_SECONDS)
             return outcome.result()
         except BaseException as error:
             if outcome.done() and outcome.exception() is error:
