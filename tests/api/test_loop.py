@@ -115,6 +115,7 @@ def test_what_is_cancelled_before_its_first_step_leaves_nobody_waiting(monkeypat
             create_task = inner.create_task
 
             def cancelled(coroutine: Any, **options: Any) -> Any:
+                monkeypatch.setattr(inner, "create_task", create_task)
                 task = create_task(coroutine, **options)
                 task.cancel()
                 return task
