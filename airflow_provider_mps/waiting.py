@@ -38,9 +38,11 @@ class WaitsForTask(BaseOperator):
     """An operator or a sensor that waits for a task of one family.
 
     :cvar family: the family.
+    :cvar abort_on_kill: whether the task at MPS is its own, to be aborted with it.
     """
 
     family: ClassVar[TaskFamily]
+    abort_on_kill: ClassVar[bool] = False
     mps_conn_id: str
     max_poll_failures: int
     files: Mapping[str, Any] = MappingProxyType({})
@@ -63,6 +65,7 @@ class WaitsForTask(BaseOperator):
                 poll_interval=poll_interval,
                 deadline=deadline,
                 max_poll_failures=self.max_poll_failures,
+                abort_on_kill=self.abort_on_kill,
             ),
             method_name="execute_complete",
             timeout=timeout,

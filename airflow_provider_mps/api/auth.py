@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -38,7 +37,7 @@ class Keys:
 class Credentials:
     """The keys of one account: asked of the SDK's classes, kept for a minute, thrown away when refused.
 
-    Sources other than ``static`` do blocking HTTP: in an event loop use :meth:`aresolve`.
+    Of one event loop, as a client is.
 
     :param settings: the source.
     :param timeout: seconds that :meth:`aresolve` waits for it.
@@ -50,7 +49,8 @@ class Credentials:
         self._source: Any = None
         self._keys: Keys | None = None
         self._kept_until = 0.0
-        self._lock = threading.Lock()
+        self._asking: asyncio.Future[Keys] | None = None
+        self._abandon_after = self._abandon_at = 0.0
 
     def kept(self) -> Keys | None:
         """The keys, if they need not be asked for."""
@@ -58,36 +58,50 @@ class Credentials:
             return Keys(self._settings.secret_id, self._settings.secret_key, self._settings.token or None)
         return self._keys if time.monotonic() < self._kept_until else None
 
-    def resolve(self) -> Keys:
-        """The keys; may do blocking HTTP without a time limit of its own.
+    async def aresolve(self, within: float | None = None) -> Keys:
+        """The keys, asked for in a thread that nobody waits for longer than the caller's own deadline.
 
+        :param within: seconds, where that is less than ``timeout``.
         :raises CredentialError: names the source that was tried, and what it said.
         """
-        with self._lock:
-            if keys := self.kept():
-                return keys
-            try:
-                with withheld():
-                    self._source = self._source or sdk_credential(self._settings)
-                    keys = Keys(*self._source.get_credential_info())
-            except Exception as error:
-                self._source = None
-                raise self._no_keys(error) from None
-            if not keys.secret_id or not keys.secret_key:
-                self._source = None
-                raise self._error("it is not there, or has no role bound", Failure.NEVER_SENT)
-            self._keys, self._kept_until = keys, time.monotonic() + _KEPT_SECONDS
-            return keys
-
-    async def aresolve(self) -> Keys:
-        """The keys, asked for in a thread that nobody waits for longer than the caller's own deadline."""
         if keys := self.kept():
             return keys
+        seconds = self._timeout if within is None else max(0.0, min(self._timeout, within))
         try:
-            # The metadata service's reader in the SDK has no timeout of its own.
-            return await asyncio.wait_for(in_daemon_thread(self.resolve), self._timeout)
+            return await asyncio.wait_for(asyncio.shield(self._shared()), seconds)
         except TimeoutError:
-            raise self._error(f"no answer within {self._timeout:g} s", Failure.NEVER_SENT) from None
+            raise self._error(f"no answer within {seconds:.3g} s", Failure.NEVER_SENT) from None
+
+    def _shared(self) -> asyncio.Future[Keys]:
+        """One look-up for all that ask. Its thread cannot be ended, and the SDK's metadata reader has no timeout.
+
+        So one that stays silent is given up and begun anew: rarely, each time after twice as long.
+        """
+        now = time.monotonic()
+        silent = self._asking is not None and not self._asking.done()
+        if self._asking is None or not silent or now >= self._abandon_at:
+            self._abandon_after = 2 * (self._abandon_after if silent else self._timeout)
+            self._abandon_at = now + self._abandon_after
+            if silent:
+                self._source = None  # it may hold a lock
+            self._asking = in_daemon_thread(self._ask)
+            self._asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())  # nobody may be left
+        return self._asking
+
+    def _ask(self) -> Keys:
+        source = self._source
+        try:
+            with withheld():
+                source = source or sdk_credential(self._settings)
+                keys = Keys(*source.get_credential_info())
+        except Exception as error:
+            self._source = None
+            raise self._no_keys(error) from None
+        if not keys.secret_id or not keys.secret_key:
+            self._source = None
+            raise self._error("it is not there, or has no role bound", Failure.NEVER_SENT)
+        self._source, self._keys, self._kept_until = source, keys, time.monotonic() + _KEPT_SECONDS
+        return keys
 
     def forget(self) -> None:
         """Throw the kept keys away: the service refused them."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -124,10 +125,12 @@ class MpsClient:
     on a private event loop: one code path, and deadlines that hold while a name is looked up or a header drips in.
 
     :param settings: endpoint, credential and transport.
+    :param until: POSIX time after which no request leaves; one that has left may be answered later.
     """
 
-    def __init__(self, settings: ClientSettings) -> None:
+    def __init__(self, settings: ClientSettings, until: float | None = None) -> None:
         self.settings = settings
+        self._until = math.inf if until is None else until
         self._url = httpx.URL(settings.url)
         self._headers = {
             "Content-Type": "application/json",
@@ -241,12 +244,23 @@ class MpsClient:
         async for attempt in tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(may_repeat),
             wait=tenacity.wait_random_exponential(multiplier=bearing.backoff, max=bearing.backoff_limit),
-            stop=_enough,
+            stop=self._enough,
             reraise=True,
         ):
             with attempt:
                 return await self.attempt(action, params, sending)
         raise AssertionError("tenacity ends with a result or an exception")
+
+    def _enough(self, state: tenacity.RetryCallState) -> bool:
+        """Whether to stop repeating."""
+        error = state.outcome.exception() if state.outcome else None
+        throttled = isinstance(error, CallError) and error.failure is Failure.THROTTLED
+        tries, seconds = (100, patience().call_throttled) if throttled else (6, patience().call_trouble)
+        return (
+            state.attempt_number >= tries
+            or (state.seconds_since_start or 0.0) >= seconds
+            or time.time() + state.upcoming_sleep >= self._until
+        )
 
     async def attempt(self, action: str, params: dict[str, Any], sending: Sending | None = None) -> dict[str, Any]:
         """Call an action once, within ``timeout`` seconds as a whole; the ``Response`` object.
@@ -256,12 +270,15 @@ class MpsClient:
         """
         if sending:
             sending.begin()
-        deadline = asyncio.get_running_loop().time() + self.settings.timeout
+        now = asyncio.get_running_loop().time()
+        deadline = now + self.settings.timeout
+        left = self._until - time.time()
+        limit = asyncio.timeout_at(min(deadline, now + left))
         try:
             with withheld():
-                keys = await self._credentials.aresolve()
-                async with asyncio.timeout_at(deadline):
-                    status, body = await self._send(action, params, keys, sending)
+                keys = await self._credentials.aresolve(left)
+                async with limit:
+                    status, body = await self._send(action, params, keys, sending, partial(limit.reschedule, deadline))
             if len(body) > _LARGE_ANSWER:
                 return await asyncio.to_thread(read_answer, action, status, body)
             return read_answer(action, status, body)
@@ -272,7 +289,8 @@ class MpsClient:
                 self._credentials.forget()
             raise
         except TimeoutError:
-            raise self._no_answer(action, f"no answer within {self.settings.timeout:g} s", sending) from None
+            seconds = max(0.0, min(self.settings.timeout, left))
+            raise self._no_answer(action, f"no answer within {seconds:.3g} s", sending) from None
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             if isinstance(error, (httpx.ConnectError, httpx.ProxyError)):
                 sending = sending or Sending()
@@ -286,15 +304,24 @@ class MpsClient:
         return TransportError(f"{what} ({self.settings.host})", failure=failure, action=action)
 
     async def _send(
-        self, action: str, params: dict[str, Any], keys: Keys, sending: Sending | None
+        self, action: str, params: dict[str, Any], keys: Keys, sending: Sending | None, leaves: Callable[[], None]
     ) -> tuple[int, bytes]:
+        async def trace(event: str, info: dict[str, Any]) -> None:
+            if sending:
+                await sending.trace(event, info)
+            if event.endswith("send_request_headers.started"):
+                leaves()
+
         http = self._http or await self._connect()
         # httpx's transport without its client, which would cost a fifth more CPU for what is not wanted here:
         # redirects, cookies, .netrc, proxies of the environment, and a line of log for each call.
         response = None
         # httpx and h11 refuse a character that no header can hold, quoting the header: that error is kept nowhere.
         with suppress(httpx.LocalProtocolError, UnicodeEncodeError):
-            response = await http.handle_async_request(self._signed(action, params, keys, sending))
+            request = self._signed(action, sending.prepare(params, keys) if sending else params, keys)
+            if sending:
+                request.extensions["trace"] = trace
+            response = await http.handle_async_request(request)
         if response is None:
             raise TransportError(
                 "the login (SecretId), token, region or action has a character, such as a line break, that no HTTP "
@@ -323,13 +350,12 @@ class MpsClient:
         finally:
             await response.aclose()
 
-    def _signed(self, action: str, params: dict[str, Any], keys: Keys, sending: Sending | None) -> httpx.Request:
+    def _signed(self, action: str, params: dict[str, Any], keys: Keys) -> httpx.Request:
         request = httpx.Request(
             "POST",
             self._url,
-            content=json.dumps(sending.prepare(params, keys) if sending else params).encode(),
+            content=json.dumps(params).encode(),
             headers={**self._headers, "X-TC-Action": action},
-            extensions={"trace": sending.trace} if sending else None,
         )
         sign(request, keys)
         return request
@@ -403,14 +429,6 @@ def _warn_unverified(host: str) -> None:
         "answers, and answer in its place. Give the path of a CA bundle instead.",
         host,
     )
-
-
-def _enough(state: tenacity.RetryCallState) -> bool:
-    """Whether to stop repeating."""
-    error = state.outcome.exception() if state.outcome else None
-    throttled = isinstance(error, CallError) and error.failure is Failure.THROTTLED
-    tries, seconds = (100, patience().call_throttled) if throttled else (6, patience().call_trouble)
-    return state.attempt_number >= tries or (state.seconds_since_start or 0.0) >= seconds
 
 
 @contextmanager

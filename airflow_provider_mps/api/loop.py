@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future, wait
 from typing import Any, Self, TypeVar, TypeVarTuple, cast
 
 from airflow_provider_mps.api.errors import MpsError
@@ -17,6 +17,9 @@ _Args = TypeVarTuple("_Args")
 
 _ENDING_SECONDS = 5.0
 """What is interrupted needs a moment to close its connections and to say whether it was sent."""
+
+_HEARING_SECONDS = 0.5
+"""A signal that comes in the instant before a thread begins to wait is handled only when that thread wakes up."""
 
 
 class RunningLoopError(MpsError):
@@ -59,9 +62,10 @@ class PrivateLoop:
         if in_a_loop():
             coroutine.close()
             raise RunningLoopError(getattr(coroutine, "__qualname__", "its async twin"))
-        loop = self._started()
         outcome: Future[_T] = Future()
         running: list[asyncio.Task[None]] = []
+        context = contextvars.copy_context()
+        loop: asyncio.AbstractEventLoop | None = None
 
         async def run() -> None:
             try:
@@ -69,16 +73,37 @@ class PrivateLoop:
             except BaseException as error:
                 outcome.set_exception(error)
 
-        context = contextvars.copy_context()
-        loop.call_soon_threadsafe(lambda: running.append(loop.create_task(run(), context=context)))
+        def begin(loop: asyncio.AbstractEventLoop) -> None:
+            running.append(loop.create_task(run(), context=context))
+            running[0].add_done_callback(never_began)
+
+        def never_began(*_: object) -> None:
+            """Settle what was cancelled before its first step; all else is settled already."""
+            coroutine.close()
+            outcome.cancel()
+
+        def end() -> None:
+            if running:
+                running[0].cancel()
+            else:
+                never_began()
+
+        # A signal may strike between any two of these steps.
         try:
+            loop = self._started()
+            loop.call_soon_threadsafe(begin, loop)
+            while not outcome.done():
+                wait((outcome,), _HEARING_SECONDS)
             return outcome.result()
         except BaseException as error:
             if outcome.done() and outcome.exception() is error:
                 raise
-            loop.call_soon_threadsafe(lambda: running[0].cancel())
+            if loop is None:
+                coroutine.close()
+                raise
+            loop.call_soon_threadsafe(end)
             ended = None
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError, CancelledError):
                 ended = outcome.exception(_ENDING_SECONDS)
             if isinstance(ended, MpsError):
                 raise ended from error
@@ -86,9 +111,10 @@ class PrivateLoop:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = _Loop()
-            self._thread = threading.Thread(target=_serve, args=(self._loop,), name="mps-calls", daemon=True)
-            self._thread.start()
+            made: Future[asyncio.AbstractEventLoop] = Future()
+            thread = threading.Thread(target=_serve, args=(made,), name="mps-calls", daemon=True)
+            thread.start()
+            self._thread, self._loop = thread, made.result()
         return self._loop
 
 
@@ -136,7 +162,9 @@ def in_a_loop() -> bool:
     return True
 
 
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
+def _serve(made: Future[asyncio.AbstractEventLoop]) -> None:
+    loop = _Loop()
+    made.set_result(loop)
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()

@@ -34,17 +34,25 @@ class Tolerance:
     """Says when the failures of one wait are too many to go on.
 
     :param max_failures: failures in a row that end the wait, if they also last ``Patience.poll_trouble``.
+    :param waited: for how many seconds the wait goes on already.
     """
 
-    __slots__ = ("_began", "_first_failure", "_max_failures", "in_a_row")
+    __slots__ = ("_began", "_first_failure", "_known", "_max_failures", "_not_found", "in_a_row")
 
-    def __init__(self, max_failures: int) -> None:
+    def __init__(self, max_failures: int, waited: float = 0.0) -> None:
         self._max_failures = max_failures
-        self._began = time.monotonic()
+        self._began = time.monotonic() - waited
         self._first_failure = 0.0
+        self._known = self._not_found = False
         self.in_a_row = 0
 
+    @property
+    def unknown(self) -> bool:
+        """Whether MPS said that it does not know the task, and nothing else of it."""
+        return self._not_found and not self._known
+
     def answered(self) -> None:
+        self._known = True
         self.in_a_row = 0
 
     def failed(self, error: CallError) -> None:
@@ -53,8 +61,10 @@ class Tolerance:
         :raises CallError: the error itself, when the wait is to end with it.
         """
         now = time.monotonic()
-        if error.failure is Failure.NOT_FOUND and now - self._began < patience().not_found_grace:
-            return
+        if error.failure is Failure.NOT_FOUND:
+            self._not_found = True
+            if now - self._began < patience().not_found_grace:
+                return
         if not error.retry_helps or (error.failure is Failure.STALE and self.in_a_row):
             raise error
         if not self.in_a_row:
@@ -62,6 +72,11 @@ class Tolerance:
         self.in_a_row += 1
         if self.in_a_row >= self._max_failures and now - self._first_failure >= patience().poll_trouble:
             raise error
+
+    def pause(self, interval: float) -> float:
+        """Seconds until the next question after a failed one: full jitter, over twice as long after each."""
+        doubled = interval * 2 ** min(self.in_a_row, 10)
+        return random.uniform(0, min(doubled, max(patience().poll_backoff_limit, interval)))  # noqa: S311
 
 
 class Pace:
@@ -173,7 +188,8 @@ class _Waiter:
     def expire(self) -> None:
         if not self.future.done():
             waited = asyncio.get_running_loop().time() - self.started
-            self.future.set_exception(WaitTimeoutError(self.family.goes_on(self.task_id, waited)))
+            told = self.family.goes_on(self.task_id, waited, known=not self.tolerance.unknown)
+            self.future.set_exception(WaitTimeoutError(told))
 
 
 class _Lane:
@@ -332,8 +348,7 @@ class Poller:
                     self._throttled += 1
                     self._lane(waiter).pace.throttled(left_at, loop.time())
                 waiter.tolerance.failed(error)
-                doubled = waiter.interval * 2 ** min(waiter.tolerance.in_a_row, 10)
-                pause = random.uniform(0, min(doubled, max(patience().poll_backoff_limit, waiter.interval)))  # noqa: S311
+                pause = waiter.tolerance.pause(waiter.interval)
             else:
                 if not waiter.future.done():
                     waiter.tell(waiter.family.status(waiter.task_id, response), loop.time())

@@ -142,10 +142,19 @@ class TaskFamily:
                 "task; if none comes, ask Tencent Cloud support about this TaskId."
             )
 
-    def goes_on(self, task_id: str, waited: float) -> str:
-        """What to tell a user whose wait ended, after so many seconds, before the task did."""
+    def goes_on(self, task_id: str, waited: float, known: bool = True) -> str:
+        """What to tell a user whose wait ended, after so many seconds, before the task did.
+
+        :param known: False: MPS has said that it does not know the task, and nothing else of it.
+        """
+        task = f"{self.title} task {task_id}"
+        if not known:
+            return (
+                f"MPS does not know {task}, after {waited:.0f} s of asking. Check the TaskId, and that the connection "
+                "leads to the account and region that created it. If it does exist, it may be billed."
+            )
         return (
-            f"{self.title} task {task_id} had not ended after {waited:.0f} s of waiting. "
+            f"{task} had not ended after {waited:.0f} s of waiting. "
             "It goes on at MPS and may be billed there; a retry of this Airflow task goes on waiting for it."
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, Unpack
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_mps.api.errors import About, ApiError, MpsError
+from airflow_provider_mps.api.errors import About, ApiError, CallError, Failure, MpsError, WaitTimeoutError
 from airflow_provider_mps.api.loop import PrivateLoop, RunningLoopError, in_a_loop
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState
 from airflow_provider_mps.errors import airflow_errors
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_ABORT_SECONDS = 20
 
 
 class MpsHook(BaseHook):
@@ -82,11 +84,37 @@ class MpsHook(BaseHook):
     def _with_region(self, settings: ClientSettings) -> ClientSettings:
         return replace(settings, cos_region=self.cos_region) if self.cos_region else settings
 
-    def client(self) -> MpsClient:
-        """A client for this connection, to be closed by a ``with`` statement."""
+    async def _aload_patiently(self, poll_interval: float, max_failures: int) -> None:
+        """Read the connection; where that fails, again, as for a poll that fails.
+
+        :raises InvalidConnectionError: it was read, and cannot be used.
+        :raises CallError: it could not be read.
+        """
+        tolerance = None
+        while True:
+            try:
+                return await self.aload()
+            except MpsError:
+                raise
+            except Exception as error:
+                from airflow_provider_mps.api.polling import Tolerance
+
+                tolerance = tolerance or Tolerance(max_failures)
+                # What came unexpectedly may quote anything, so its kind alone is told.
+                problem = f"{self.mps_conn_id} could not be read ({type(error).__name__})"
+                failed = CallError(problem, failure=Failure.NEVER_SENT, action="Connection")
+                tolerance.failed(failed)
+                self.log.warning("%s; it is read again", failed)
+                await asyncio.sleep(tolerance.pause(poll_interval))
+
+    def client(self, until: float | None = None) -> MpsClient:
+        """A client for this connection, to be closed by a ``with`` statement.
+
+        :param until: POSIX time after which it sends nothing.
+        """
         from airflow_provider_mps.api.client import MpsClient
 
-        return MpsClient(self.settings)
+        return MpsClient(self.settings, until)
 
     def get_conn(self) -> Any:
         """The SDK's own typed client, for actions that this package does not wrap.
@@ -200,16 +228,18 @@ class MpsHook(BaseHook):
         *,
         next_session: bool = False,
         notes: Notes | None = None,
+        until: float | None = None,
     ) -> CreatedTask:
         """Create a task from a request that was built by its shape.
 
+        :param until: POSIX time after which nothing is sent.
         :param next_session: whether to make another task under another SessionId, where the first one has failed.
         :param notes: what remembers the task.
         :raises AmbiguousCreateError: it was sent, and a paid task may exist.
         :raises DuplicateSessionError: MPS has the task already, and which one it is could not be found out.
         :raises FirstTaskFailedError: MPS has the task already, and it has failed.
         """
-        return self._run(self.acreate, shape, params, next_session=next_session, notes=notes)
+        return self._run(self.acreate, shape, params, next_session=next_session, notes=notes, until=until)
 
     async def acreate(
         self,
@@ -218,12 +248,13 @@ class MpsHook(BaseHook):
         *,
         next_session: bool = False,
         notes: Notes | None = None,
+        until: float | None = None,
     ) -> CreatedTask:
         """The async twin of :meth:`create`."""
         from airflow_provider_mps.api.sessions import create_once
 
         await self.aload()
-        async with self.client() as client:
+        async with self.client(until) as client:
             created = await create_once(client, shape, params, next_session=next_session, notes=notes)
         _stats().incr("mps.submitted", tags={"action": shape.action})
         return created
@@ -251,17 +282,32 @@ class MpsHook(BaseHook):
         with PrivateLoop() as loop:
             return loop.run(twin(*args, **kwargs))
 
-    async def abort(self, family: TaskFamily, mps_task_id: str) -> str:
-        """Stop a task that still waits, where the API can (ManageTask); a sentence that says what became of it."""
+    async def abort(
+        self, family: TaskFamily, mps_task_id: str, only_if: Callable[[], Awaitable[bool]] | None = None
+    ) -> str:
+        """Stop a task that still waits, where the API can (ManageTask), within 20 seconds.
+
+        :param only_if: is asked last, and only where there is something to stop.
+        :return: a sentence that says what became of the task.
+        """
         task = f"{family.title} task {mps_task_id}"
         if not family.can_abort:
             return f"{task} goes on at MPS and may be billed there: such tasks cannot be cancelled."
         try:
-            status = family.status(mps_task_id, await self.acall(family.describe, {"TaskId": mps_task_id}))
-            if status.state is TaskState.WAIT:
+            async with asyncio.timeout(_ABORT_SECONDS):
+                status = family.status(mps_task_id, await self.acall(family.describe, {"TaskId": mps_task_id}))
+                if status.state.ended:
+                    return f"{task} is {status.word} at MPS: there is nothing to abort."
+                if status.state is not TaskState.WAIT:
+                    return f"{task} is {status.word} at MPS: it can be aborted only while it waits, and may be billed."
+                if only_if and not await only_if():
+                    return (
+                        f"{task} goes on at MPS, for the next try of this Airflow task or the triggerer that took over."
+                    )
                 await self.acall("ManageTask", {"OperationType": "Abort", "TaskId": mps_task_id})
                 return f"{task} was still waiting at MPS and is aborted."
-            return f"{task} is {status.word} at MPS: it can be aborted only while it waits, and may be billed."
+        except TimeoutError:
+            return f"{task} may go on at MPS and be billed: it could not be aborted within {_ABORT_SECONDS} s."
         except MpsError as error:
             return f"{task} may go on at MPS and be billed: it could not be aborted: {error}"
 
@@ -280,8 +326,16 @@ class MpsHook(BaseHook):
         Where the service refuses the keys, the connection is read again: if it has new ones, the wait goes on.
         """
         began = time.monotonic()
+
+        async def load() -> None:
+            try:
+                async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.time())):
+                    await self._aload_patiently(poll_interval, max_poll_failures)
+            except TimeoutError:
+                raise WaitTimeoutError(family.goes_on(mps_task_id, time.monotonic() - began)) from None
+
         while True:
-            await self.aload()
+            await load()
             try:
                 from airflow_provider_mps.api.polling import poller
 
@@ -297,7 +351,7 @@ class MpsHook(BaseHook):
                 if error.about is not About.KEYS:
                     raise
                 refused = self.__dict__.pop("settings")
-                await self.aload()
+                await load()
                 if self.settings == refused:
                     raise
             else:

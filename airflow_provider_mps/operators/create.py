@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from airflow_provider_mps.api.requests import RequestShape
     from airflow_provider_mps.api.tasks import TaskStatus
 
-_ABORT_SECONDS = 20
 _SHORTEST_POLL_SECONDS = 1.0
 _ANSWERS_TO_BELIEVE = 3
 """How often MPS has to say that it does not know a task that is paid for, before another one is paid for."""
@@ -55,6 +55,7 @@ class CreateTaskOperator(WaitsForTask):
     """
 
     request: ClassVar[RequestShape]
+    abort_on_kill = True
     template_fields: Sequence[str] = ("mps_conn_id", "cos_region")
     store_cos_param: Mapping[str, Any] | None = None
     ui_color = "#d9ecff"
@@ -153,7 +154,7 @@ class CreateTaskOperator(WaitsForTask):
             memory = self._memory = self._remember(context, hook, digest(self.request.action, params))
             status = self._earlier_task(hook, memory, params, context, deadline)
             if status is None:
-                self._submit(hook, memory, params)
+                self._submit(hook, memory, params, deadline)
             failed = status is not None and status.state is TaskState.FAIL
             if not self.wait_for_completion and not failed:
                 memory.reached(Stage.DONE)
@@ -202,6 +203,9 @@ class CreateTaskOperator(WaitsForTask):
         hook, mps_task_id = self._hook, self._memory.task_id if self._memory else ""
         if hook is None or not mps_task_id:
             return
+        # Airflow calls this at execution_timeout too, while it handles that error. Then a retry goes on with the task.
+        if isinstance(sys.exception(), AirflowTaskTimeout):
+            return
 
         def abort() -> None:
             with PrivateLoop() as loop:
@@ -210,7 +214,7 @@ class CreateTaskOperator(WaitsForTask):
         # In a thread of its own: Airflow calls this from a signal's handler, maybe inside of this thread's event loop.
         thread = threading.Thread(target=abort, daemon=True)
         thread.start()
-        thread.join(_ABORT_SECONDS)
+        thread.join()
 
     def _arguments(self) -> dict[str, Any]:
         """The arguments that describe the request."""
@@ -319,11 +323,11 @@ class CreateTaskOperator(WaitsForTask):
         failed = entry is not None and entry.stage is Stage.FAILED and not cleared
         return session_id(of_this_task, entry.task_id) if entry and failed else of_this_task
 
-    def _submit(self, hook: MpsHook, memory: Memory, params: dict[str, Any]) -> None:
+    def _submit(self, hook: MpsHook, memory: Memory, params: dict[str, Any], deadline: float | None) -> None:
         self._advise(params)
         own_session = getattr(self, "session_id", None)
         try:
-            hook.create(self.request, params, next_session=not own_session, notes=memory)
+            hook.create(self.request, params, next_session=not own_session, notes=memory, until=deadline)
         except AmbiguousCreateError as error:
             error.retry_helps = self.retry_ambiguous_create
             raise

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from airflow.providers.common.compat.sdk import (
@@ -48,7 +48,8 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
     :param mps_conn_id: the Airflow connection.
     :param deferrable: whether to wait in the triggerer; the interval is ``poke_interval`` there too.
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait. With
-        ``mode="reschedule"`` each poke begins a new count, and ``timeout`` is what ends the wait.
+        ``mode="reschedule"`` each poke begins a new count, and ``timeout`` is what ends the wait; a task that MPS does
+        not know ends it sooner.
 
     Returns the result, and pushes the lists of URLs of its family.
     """
@@ -81,7 +82,8 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
             try:
                 return super().execute(context)
             except (AirflowSensorTimeout, AirflowTaskTimeout) as error:
-                told = self.family.goes_on(self.mps_task_id, time.time() - self._began)
+                known = self._tolerance is None or not self._tolerance.unknown
+                told = self.family.goes_on(self.mps_task_id, time.time() - self._began, known)
                 limit = "timeout" if isinstance(error, AirflowSensorTimeout) else "execution_timeout"
                 raise type(error)(f"{limit}: {told}") from error
         with self._errors():
@@ -95,23 +97,39 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         from airflow_provider_mps.api.polling import Tolerance
 
         self._began = self._began or self._begin(context)
-        self._tolerance = self._tolerance or Tolerance(self.max_poll_failures)
-        left = self._began + self.timeout - time.time()
+        self._tolerance = self._tolerance or Tolerance(self.max_poll_failures, time.time() - self._began)
         with self._errors():
             self._check_task_id()
             try:
-                status = self.hook.describe(self.family, self.mps_task_id, within=max(left, _SHORTEST_POKE_SECONDS))
+                status = self.hook.describe(
+                    self.family, self.mps_task_id, within=max(self._left, _SHORTEST_POKE_SECONDS)
+                )
             except CallError as error:
                 self._tolerance.failed(error)
                 self.log.warning("Task %s: no answer: %s", self.mps_task_id, error)
-                return PokeReturnValue(False)
+                return self._not_yet()
             self._tolerance.answered()
             if status.word != self._word:
                 self._word = status.word
                 self.log_change(status, time.time() - self._began)
             if not status.state.ended or self._may_get_files(status):
-                return PokeReturnValue(False)
+                return self._not_yet()
             return PokeReturnValue(True, self._finish(context, status))
+
+    @property
+    def _left(self) -> float:
+        """Seconds until this wait's timeout."""
+        return self._began + self.timeout - time.time()
+
+    def _not_yet(self) -> PokeReturnValue:
+        """Have Airflow poke again, at the timeout at the latest: it would pause a whole interval whatever is left."""
+        left = self._left
+        if left <= 0:
+            raise AirflowSensorTimeout(f"{self.timeout:g} s have passed")
+        self.poke_interval = min(self.poke_interval, left)
+        if self.exponential_backoff:
+            self.max_wait = min(self.max_wait or timedelta.max, timedelta(seconds=left))
+        return PokeReturnValue(False)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Go on after the triggerer's wait."""
@@ -129,11 +147,24 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
 
     def _begin(self, context: Context) -> float:
         """When this wait began, as a POSIX time: with mode="reschedule", at the first poke."""
-        first = None
-        if self.reschedule and not self.deferrable:
-            first_reschedule = getattr(context.get("ti"), "get_first_reschedule_date", None)  # since Airflow 3.0
-            first = first_reschedule(context) if first_reschedule else None
+        first = self._first_poke(context) if self.reschedule and not self.deferrable else None
         return first.timestamp() if isinstance(first, datetime) else time.time()
+
+    def _first_poke(self, context: Context) -> Any:
+        ti: Any = context["ti"]
+        if hasattr(ti, "get_first_reschedule_date"):
+            return ti.get_first_reschedule_date(context)
+        # Before Airflow 3 the worker reads the database, as Airflow's own sensor does there.
+        import sqlalchemy
+        from airflow.models.taskreschedule import TaskReschedule
+        from airflow.utils.session import create_session
+
+        poke: Any = TaskReschedule
+        of_this = [getattr(poke, name) == getattr(ti, name) for name in ("dag_id", "run_id", "task_id", "map_index")]
+        since_clear = poke.try_number > ti.max_tries - (self.retries or 0)
+        with create_session() as session:
+            first = sqlalchemy.select(poke.start_date).where(*of_this, since_clear).order_by(poke.id).limit(1)
+            return session.scalar(first)
 
     def _check_task_id(self) -> None:
         if not isinstance(self.mps_task_id, str) or not self.mps_task_id or self.mps_task_id == "None":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -11,6 +13,11 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_mps.api.errors import MpsError, TaskFailedError, WaitTimeoutError
 from airflow_provider_mps.api.tasks import FAMILIES, TaskStatus
 from airflow_provider_mps.hooks.mps import MpsHook
+
+_MARKED = ("success", "failed", "skipped")
+"""The states that a user can give a task instance to end it."""
+
+_ending: set[asyncio.Task[None]] = set()
 
 
 def log_change(log: Any, status: TaskStatus, seconds: float) -> None:
@@ -30,6 +37,8 @@ class MpsTaskTrigger(BaseTrigger):
     :param poll_interval: seconds between two questions, while the account's limit allows that.
     :param deadline: POSIX time after which to give up, or None.
     :param max_poll_failures: failed questions in a row, over at least five minutes, that end the wait.
+    :param abort_on_kill: whether to abort the task where the API can, when a user marks the Airflow task as ended;
+        not for a task that something else created.
     """
 
     def __init__(
@@ -40,6 +49,7 @@ class MpsTaskTrigger(BaseTrigger):
         poll_interval: float = 5.0,
         deadline: float | None = None,
         max_poll_failures: int = 10,
+        abort_on_kill: bool = True,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kind = kind
@@ -48,6 +58,7 @@ class MpsTaskTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.max_poll_failures = max_poll_failures
+        self.abort_on_kill = abort_on_kill
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -59,6 +70,7 @@ class MpsTaskTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
                 "max_poll_failures": self.max_poll_failures,
+                "abort_on_kill": self.abort_on_kill,
             },
         )
 
@@ -91,19 +103,41 @@ class MpsTaskTrigger(BaseTrigger):
         return TriggerEvent({"status": status, "mps_task_id": self.mps_task_id, "message": message})
 
     async def on_kill(self) -> None:
-        """Say what goes on, once it is sure that a user ended the task.
+        """Abort the task where the API can and the user asked for it, and say what goes on."""
+        # Airflow cancels this again at each of its syncs, about a second apart: the abort is a task of its own.
+        ending = asyncio.create_task(self._end())
+        _ending.add(ending)
+        ending.add_done_callback(_ending.discard)
+        await asyncio.shield(ending)
 
-        A triggerer that stalled and came back is told to kill triggers that run elsewhere now (seen on 3.3.2):
-        nothing is done while the task instance is still deferred.
-        """
-        if await self._still_deferred():
+    async def _end(self) -> None:
+        family = FAMILIES[self.kind]
+        expired = self.deadline is not None and time.time() >= self.deadline
+        if not family.can_abort or not self.abort_on_kill or expired:
+            # Airflow is not asked who ended the wait: the first question stalls its triggerer for seconds (3.3.2).
+            self.log.info(
+                "No longer waiting for %s task %s, and nothing was cancelled at MPS. "
+                "If it has not ended, it goes on at MPS and may be billed there.",
+                family.title,
+                self.mps_task_id,
+            )
             return
-        self.log.warning(await MpsHook(self.mps_conn_id).abort(FAMILIES[self.kind], self.mps_task_id))
+        try:
+            said = await MpsHook(self.mps_conn_id).abort(family, self.mps_task_id, only_if=self._was_marked)
+        except Exception:
+            self.log.exception("Task %s may go on at MPS and be billed: it could not be aborted", self.mps_task_id)
+        else:
+            self.log.info(said)
 
-    async def _still_deferred(self) -> bool:
+    async def _was_marked(self) -> bool:
+        """Whether a user marked the task instance as ended.
+
+        Airflow ends a trigger in the same way where a user clears the task, whose next try goes on with the task at
+        MPS, and where a triggerer stalled and came back: its triggers run elsewhere by then (seen on 3.3.2).
+        """
         ti = self.task_instance
         if ti is None:
-            return True
+            return False
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
         from asgiref.sync import sync_to_async
 
@@ -112,4 +146,4 @@ class MpsTaskTrigger(BaseTrigger):
         )
         of_run = states.get(ti.run_id, {})
         state = of_run.get(ti.task_id) or of_run.get(f"{ti.task_id}_{ti.map_index}")
-        return bool(state == "deferred")
+        return str(state) in _MARKED

@@ -1,6 +1,7 @@
 """From an Airflow connection to the client's settings: every field, every mistake, and the Test button."""
 
 import asyncio
+import json
 import re
 import socket
 from collections.abc import Callable

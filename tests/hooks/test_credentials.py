@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from airflow_provider_mps.api.client import MpsClient
 from airflow_provider_mps.api.errors import ApiError, CredentialError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.doubles.emulators import CREATE
 from tests.doubles.in_time import ends
 from tests.doubles.seen import MUSIC
@@ -298,6 +300,45 @@ def test_a_source_that_hangs_ends_with_the_timeout_and_blocks_no_loop(
 
     assert asyncio.run(beside_others()) >= 5
     assert emulator.requests == []
+
+
+def test_a_source_that_hangs_once_is_asked_anew_and_the_wait_goes_on(
+    accepted: MpsEmulator, connect: Connect, metadata: LoopbackServer
+) -> None:
+    answers = metadata.respond
+
+    def hang_once(handler: Any) -> None:
+        metadata.respond = answers
+        hang(handler)
+
+    metadata.respond = hang_once
+    connect(credential="cvm_role", timeout=0.5)
+    task_id = accepted.add_task()
+
+    async def wait() -> str:
+        async for event in MpsTaskTrigger("aigc_audio", task_id, poll_interval=0.1, deadline=time.time() + 20).run():
+            return str(event.payload["status"])
+        raise AssertionError("no event")
+
+    assert ends(lambda: asyncio.run(wait())) == "done"
+
+
+def test_all_that_ask_a_silent_source_share_one_look_up(
+    emulator: MpsEmulator, connect: Connect, metadata: LoopbackServer
+) -> None:
+    metadata.respond = hang
+    connect(credential="cvm_role", timeout=0.5)
+
+    async def ask() -> list[str]:
+        before = set(threading.enumerate())
+        async with MpsClient(MpsHook().settings) as client:
+            asked = [client.attempt(CREATE, MUSIC) for _ in range(20)]
+            failures = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(failure) for failure in failures} == {CredentialError}
+        return [thread.name for thread in set(threading.enumerate()) - before if thread.name == "mps-blocking"]
+
+    assert ends(lambda: asyncio.run(ask())) == ["mps-blocking"]
+    assert len(metadata.requests) == 1
 
 
 def test_a_wrong_token_is_refused_and_not_told(emulator: MpsEmulator, connect: Connect) -> None:

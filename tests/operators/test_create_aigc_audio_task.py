@@ -78,6 +78,7 @@ def test_the_deferral_carries_what_it_takes_to_go_on(emulator: MpsEmulator) -> N
         "poll_interval": 0.05,
         "deadline": deferred.value.trigger.deadline,
         "max_poll_failures": 7,
+        "abort_on_kill": True,
     }
     event = first_event(trigger_of(deferred.value))
 

@@ -3,16 +3,19 @@
 import json
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
+from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator, ProcessMediaOperator
 from scripts.standalone import wait_for
+from tests.doubles.emulators import emulated
 from tests.doubles.logs import Lines
 from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.task_instances import run_task
-from tests.doubles.ways import ARGUMENTS
+from tests.doubles.ways import ARGUMENTS, Waiting, Way
 
 ABORTED, TOO_LATE, NEVER = "is aborted", "can be aborted only while it waits", "cannot be cancelled"
 
@@ -68,3 +71,15 @@ def test_it_says_what_goes_on_and_nothing_before_there_is_a_task(emulator: MpsEm
     run_task(waiting)
     waiting.on_kill()
     assert "goes on at MPS and may be billed there" in logged.of(emulator.tasks[0].task_id)[-1]
+
+
+def test_execution_timeout_is_no_kill_the_task_goes_on_as_the_error_says() -> None:
+    with emulated("mps", wait_seconds=600) as mps:
+        waiting = Waiting(ProcessMediaOperator, Way.OPERATOR_SYNC)
+        limit = timedelta(seconds=1)
+        instance = waiting.task_instance(mps, "mps", retries=0, wait_timeout=None, execution_timeout=limit)
+        [error] = instance.run().errors
+        assert isinstance(error, AirflowTaskTimeout)
+        assert "It goes on at MPS" in str(error)
+        assert mps.count("ManageTask") == 0
+        assert mps.tasks[0].aborted_at is None

@@ -1,18 +1,38 @@
 """Deadlines hold in every way to wait, also while a question hangs, and a retry goes on with the same task."""
 
+import asyncio
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout, timeout
 
-from airflow_provider_mps.api.errors import CallError, WaitTimeoutError
+from airflow_provider_mps.api import client
+from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, CallError, Failure, WaitTimeoutError
+from airflow_provider_mps.api.patience import Patience
 from airflow_provider_mps.emulator import MpsEmulator
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.doubles.emulators import emulated
+from tests.doubles.in_time import ends
 from tests.doubles.task_instances import State, TaskInstance
 from tests.doubles.ways import OPERATORS, SENSORS, Waiting, Way
 
 WAITINGS = [Waiting((OPERATORS if way.creates else SENSORS)[0], way) for way in Way]
+CREATES = [
+    next(operator for operator in OPERATORS if operator.request.repeatable is repeatable)
+    for repeatable in (False, True)
+]
+"""An operator whose creates are never sent again in doubt, and one whose are, under a SessionId."""
+FAR = {"conn_type": "tencent_mps", "login": "id", "password": "key", "host": "mps.example"}
 LONG = 60
 """Seconds: far more than a test takes. What waits for this has missed its deadline."""
 
@@ -101,3 +121,114 @@ def test_an_execution_timeout_just_after_the_create_loses_nothing(
     assert outcome.state is State.SUCCESS
     assert outcome.tries == 2
     assert len(mps.tasks) == 1
+
+
+@pytest.mark.parametrize("waiting", WAITINGS, ids=str)
+def test_a_task_that_mps_never_knew_does_not_go_on(waiting: Waiting, mps: MpsEmulator) -> None:
+    mps.fault("not_found", waiting.describe, times=None)
+    [error] = waiting.task_instance(mps, "mps", timeout=1, retries=0).run().errors
+    assert isinstance(error, WaitTimeoutError if waiting.way.creates else AirflowSensorTimeout)
+    assert "MPS does not know" in str(error)
+    assert "goes on" not in str(error)
+
+
+@pytest.mark.parametrize("waiting", [w for w in WAITINGS if not w.way.creates], ids=str)
+def test_a_task_id_that_mps_does_not_know_ends_a_sensor_after_its_grace(waiting: Waiting, mps: MpsEmulator) -> None:
+    [error] = waiting.task_instance(mps, "mps", timeout=LONG / 4, mps_task_id="no-such-task").run().errors
+    assert isinstance(error, ApiError)
+    assert isinstance(error, AirflowFailException)
+    assert "MPS does not know the task" in str(error)
+
+
+@pytest.mark.parametrize("waiting", [w for w in WAITINGS if not w.way.creates], ids=str)
+@pytest.mark.parametrize("backoff", [False, True], ids=["evenly", "exponential_backoff"])
+def test_the_last_pause_of_a_sensor_ends_at_its_timeout(waiting: Waiting, backoff: bool, mps: MpsEmulator) -> None:
+    mps.fault("unknown_status", waiting.describe, times=None)
+    instance = waiting.task_instance(
+        mps, "mps", timeout=1, retries=0, poke_interval=10 * LONG, exponential_backoff=backoff
+    )
+    [error] = ends(instance.run).errors
+    assert isinstance(error, AirflowSensorTimeout)
+    assert "It goes on at MPS" in str(error)
+
+
+@pytest.mark.parametrize("way", [way for way in Way if way.creates], ids=str)
+@pytest.mark.parametrize("operator", CREATES, ids=lambda operator: operator.__name__)
+def test_no_create_leaves_after_its_deadline_while_it_is_throttled(
+    operator: type[Any], way: Way, mps: MpsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "patience", Patience)  # five minutes for a create that is throttled
+    mps.fault("error", operator.request.action, times=None, code="RequestLimitExceeded")
+    [error] = ends(Waiting(operator, way).task_instance(mps, "mps", timeout=1, retries=0).run).errors
+    assert isinstance(error, CallError)
+    assert error.failure is Failure.THROTTLED
+    assert mps.tasks == []
+
+
+class TestANameServerThatHangs:
+    """No deadline waits for it, nor does the end of the process."""
+
+    @pytest.fixture
+    def mps(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setenv("AIRFLOW_CONN_FAR", json.dumps(FAR))
+        over = threading.Event()
+
+        def hang(*_: Any, **__: Any) -> Any:
+            over.wait()
+            raise socket.gaierror("over")
+
+        monkeypatch.setattr(socket, "getaddrinfo", hang)
+        yield
+        over.set()
+
+    @pytest.mark.usefixtures("mps")
+    @pytest.mark.parametrize("way", Way, ids=str)
+    def test_keeps_no_wait_beyond_its_timeout(self, way: Way) -> None:
+        cls = (OPERATORS if way.creates else SENSORS)[0]
+        told: dict[str, Any] = {"task_id": "wait", "mps_conn_id": "far", "deferrable": way.deferrable}
+        told |= {"prompt": "rain", "wait_timeout": 1} if way.creates else {"mps_task_id": "one", "timeout": 1}
+        if way is Way.SENSOR_RESCHEDULE:
+            told["mode"] = "reschedule"
+        instance = TaskInstance(lambda: cls(**told), retries=0)
+        if way is Way.SENSOR_DEFERRABLE:  # the triggerer's loop lives on, whatever blocks one of its threads
+            trigger = MpsTaskTrigger("aigc_audio", "one", "far", deadline=time.time() + 1)
+            loop = asyncio.new_event_loop()
+            event = ends(lambda: loop.run_until_complete(anext(aiter(trigger.run()))))
+            assert event.payload["status"] == "timeout"
+        else:
+            [error] = ends(instance.run).errors
+            expected = CallError if way.creates else AirflowSensorTimeout
+            assert isinstance(error, expected), error
+
+    def test_keeps_no_process_from_its_end(self) -> None:
+        script = (
+            "import socket, time\n"
+            "socket.getaddrinfo = lambda *_, **__: time.sleep(3600)\n"
+            "from airflow_provider_mps.hooks.mps import MpsHook\n"
+            "from airflow_provider_mps.api.tasks import AIGC_AUDIO\n"
+            "MpsHook('far').describe(AIGC_AUDIO, 'one', within=0.5)\n"
+        )
+        environment = os.environ | {"AIRFLOW_CONN_FAR": json.dumps(FAR)}
+        ended = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert "no answer within 0.5 s" in ended.stderr
+
+
+@pytest.mark.parametrize("operator", CREATES, ids=lambda operator: operator.__name__)
+def test_an_alarm_at_any_moment_is_heard(operator: type[Any], mps: MpsEmulator) -> None:
+    chance = random.Random(3)
+    waiting = Waiting(operator, Way.OPERATOR_SYNC)
+    mps.fault("slow", operator.request.action, times=None, seconds=0.05)
+    struck = []
+    for run in range(40):
+        instance = waiting.task_instance(mps, "mps", timeout=LONG)
+        instance.run_id = f"run-{run}"
+        task = instance.make()
+        try:
+            with timeout(chance.uniform(0.001, 0.4)):
+                task.execute(instance.context)
+        except BaseException as error:
+            struck.append(error)
+    assert len(struck) == 40
+    assert all(isinstance(error, (AirflowTaskTimeout, AmbiguousCreateError)) for error in struck), struck

@@ -1,13 +1,14 @@
 """A wait bears trouble, within bounds; what a task's end means is told at once and in the service's words."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_mps.api import patience, polling
 from airflow_provider_mps.api.errors import CallError, TaskFailedError
-from airflow_provider_mps.api.polling import Tolerance
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from tests.doubles.emulators import emulated
@@ -27,11 +28,17 @@ def mps() -> Iterator[MpsEmulator]:
         yield emulator
 
 
+def bear_poll_trouble(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let failed polls end a wait only after so many seconds."""
+    borne = replace(patience.patience(), poll_trouble=seconds)
+    monkeypatch.setattr(polling, "patience", lambda: borne)
+
+
 @pytest.mark.parametrize("waiting", IN_ONE_PROCESS, ids=str)
 def test_so_many_failures_in_a_row_end_a_wait(
     waiting: Waiting, mps: MpsEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Tolerance, "at_least_seconds", 0.0)
+    bear_poll_trouble(monkeypatch, 0.0)
     mps.fault("error", waiting.describe, times=None, code="InternalError")
     instance = waiting.task_instance(mps, "mps", retries=0, max_poll_failures=MAX_POLL_FAILURES)
     [error] = instance.run().errors
@@ -45,7 +52,7 @@ def test_so_many_failures_in_a_row_end_a_wait(
 def test_as_many_failures_do_not_end_it_before_five_minutes(
     waiting: Waiting, mps: MpsEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Tolerance, "at_least_seconds", 300.0)
+    bear_poll_trouble(monkeypatch, 300.0)
     mps.fault("error", waiting.describe, times=MAX_POLL_FAILURES * 6, code="InternalError")
     outcome = waiting.task_instance(mps, "mps", retries=0, max_poll_failures=1).run()
     assert outcome.state is State.SUCCESS, outcome.errors
@@ -55,7 +62,7 @@ def test_as_many_failures_do_not_end_it_before_five_minutes(
 def test_failures_that_are_not_in_a_row_do_not_end_it(
     waiting: Waiting, mps: MpsEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Tolerance, "at_least_seconds", 0.0)
+    bear_poll_trouble(monkeypatch, 0.0)
     for answered in range(4):
         mps.fault("error", waiting.describe, after=answered, code="InternalError")
     outcome = waiting.task_instance(mps, "mps", retries=0, max_poll_failures=2).run()

@@ -1,26 +1,40 @@
-"""A trigger that is ended: it first looks whether its task instance has ended too, then aborts what can be aborted."""
+"""A trigger that is ended: what waits at MPS is aborted where a user marked the task instance, and nowhere else."""
 
 import asyncio
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
+from airflow_provider_mps.api.tasks import FAMILIES
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from tests.doubles.in_time import ends
 from tests.doubles.logs import Lines
+from tests.doubles.servers import LoopbackServer
 
-ABORTED, TOO_LATE, NEVER = "is aborted", "can be aborted only while it waits", "cannot be cancelled"
-BILLED = "goes on at MPS and may be billed there"
+ABORTED, TOO_LATE, OVER = "is aborted", "can be aborted only while it waits", "there is nothing to abort"
+BILLED = "If it has not ended, it goes on at MPS and may be billed there"
+GOES_ON = "goes on at MPS, for the next try of this Airflow task"
+MARKED = ("failed", "success", "skipped")
+NOT_MARKED = (None, "scheduled", "queued", "running", "restarting", "up_for_retry", "deferred")
+"""After a clear, at the next try, or of a triggerer that stalled while another one took its triggers over."""
 
 
-def end(kind: str, task_id: str, map_index: int = -1) -> None:
-    """End a trigger as the triggerer does."""
-    trigger = MpsTaskTrigger(kind, task_id)
+def trigger(kind: str, task_id: str, map_index: int = -1, **arguments: Any) -> MpsTaskTrigger:
+    ended = MpsTaskTrigger(kind, task_id, **arguments)
     task_instance: Any = SimpleNamespace(dag_id="dag", task_id="wait", run_id="run", map_index=map_index)
-    trigger.task_instance = task_instance
-    asyncio.run(trigger.on_kill())
+    ended.task_instance = task_instance
+    return ended
+
+
+def end(*arguments: Any, **options: Any) -> None:
+    """End a trigger as the triggerer does."""
+    ends(lambda: asyncio.run(trigger(*arguments, **options).on_kill()))
 
 
 @pytest.fixture
@@ -41,34 +55,88 @@ def state_is(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize("map_index", [-1, 3])
 @pytest.mark.parametrize(
-    ("kind", "waits", "state", "aborts", "said"),
-    [
-        *[("media", True, state, 1, ABORTED) for state in ("failed", "success", None)],
-        ("media", True, "deferred", 0, ""),
-        ("media", False, "failed", 0, TOO_LATE),
-        *[("aigc_audio", True, state, 0, BILLED) for state in ("failed", "success", None)],
-        ("aigc_audio", True, "deferred", 0, ""),
-        ("aigc_image", True, "failed", 0, NEVER),
-    ],
+    ("state", "aborts", "said"),
+    [*[(state, 1, ABORTED) for state in MARKED], *[(state, 0, GOES_ON) for state in NOT_MARKED]],
 )
-def test_it_aborts_or_says_what_goes_on_only_when_the_task_instance_is_no_longer_deferred(
-    kind: str,
-    waits: bool,
-    state: str | None,
-    aborts: int,
-    said: str,
-    map_index: int,
-    state_is: Any,
-    emulator: MpsEmulator,
-    logged: Lines,
+def test_a_task_that_waits_is_aborted_only_where_a_user_marked_the_task_instance(
+    state: str | None, aborts: int, said: str, map_index: int, state_is: Any, emulator: MpsEmulator, logged: Lines
 ) -> None:
     asked = state_is(state)
-    task_id = emulator.add_task(kind, wait_seconds=600 if waits else 0, run_seconds=600)
-    end(kind, task_id, map_index)
+    task_id = emulator.add_task("media", wait_seconds=600)
+    end("media", task_id, map_index)
     assert asked == {"dag_id": "dag", "task_ids": ["wait"], "run_ids": ["run"], "map_index": map_index}
     assert emulator.count("ManageTask") == aborts
-    told = logged.of(task_id)
-    assert any(said in line for line in told) if said else not told
+    [line] = logged.of(task_id)
+    assert said in line
+
+
+@pytest.mark.parametrize(("runs", "said"), [(600, TOO_LATE), (0, OVER)])
+def test_where_there_is_nothing_to_abort_airflow_is_not_asked(
+    runs: float, said: str, state_is: Any, emulator: MpsEmulator, logged: Lines
+) -> None:
+    asked = state_is("failed")
+    task_id = emulator.add_task("media", wait_seconds=0, run_seconds=runs)
+    end("media", task_id)
+    [line] = logged.of(task_id)
+    assert said in line
+    assert not asked
+    assert emulator.count("ManageTask") == 0
+
+
+@pytest.mark.parametrize("kind", [kind for kind, family in FAMILIES.items() if not family.can_abort])
+def test_of_what_cannot_be_aborted_nobody_is_asked(kind: str, state_is: Any, logged: Lines) -> None:
+    asked = state_is("failed")
+    end(kind, "the-task")
+    assert not asked
+    [line] = logged.of("the-task")
+    assert BILLED in line
+
+
+@pytest.mark.parametrize(
+    "options", [{"abort_on_kill": False}, {"deadline": 1.0}], ids=["of a sensor", "its deadline has passed"]
+)
+def test_a_wait_that_is_a_sensors_or_is_over_by_itself_aborts_nothing(
+    options: dict[str, Any], state_is: Any, emulator: MpsEmulator, logged: Lines
+) -> None:
+    asked = state_is("failed")
+    task_id = emulator.add_task("media", wait_seconds=600)
+    end("media", task_id, **options)
+    assert not asked
+    assert emulator.requests == []
+    [line] = logged.of(task_id)
+    assert BILLED in line
+
+
+def test_an_abort_goes_on_though_airflow_cancels_it_at_each_of_its_syncs(state_is: Any, monkeypatch: Any) -> None:
+    """As TriggerRunner does on 3.3: ``wait_for(trigger.on_kill())``, cancelled again every second until it ends."""
+    state_is("failed")
+    actions: list[str] = []
+    cancelled: list[bool] = []
+
+    def respond(handler: Any) -> None:
+        actions.append(handler.received.headers["x-tc-action"])
+        while not cancelled and not handler.server.stopping.wait(0.01):
+            pass
+        handler.answer({"Response": {"RequestId": "1", "TaskType": "WorkflowTask", "Status": "WAITING"}})
+
+    async def airflow() -> None:
+        killing = asyncio.create_task(asyncio.wait_for(trigger("media", "one").on_kill(), 30))
+        while not actions:  # noqa: ASYNC110 - the server is in other threads
+            await asyncio.sleep(0.01)
+        killing.cancel("__airflow_user_action__")
+        with suppress(asyncio.CancelledError):
+            await killing
+        cancelled.append(True)
+        while "ManageTask" not in actions:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    with LoopbackServer(respond) as server:
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_TENCENT_MPS_DEFAULT", f"tencent-mps://id:key@127.0.0.1:{server.server_port}/http"
+        )
+        in_time: Coroutine[Any, Any, None] = asyncio.wait_for(airflow(), 20)
+        ends(lambda: asyncio.run(in_time))
+    assert actions == ["DescribeTaskDetail", "ManageTask"]
 
 
 def test_an_abort_that_fails_says_so(state_is: Any, emulator: MpsEmulator, logged: Lines) -> None:
@@ -80,20 +148,34 @@ def test_an_abort_that_fails_says_so(state_is: Any, emulator: MpsEmulator, logge
     assert emulator.tasks[0].aborted_at is None
 
 
-def test_a_task_instance_that_airflow_no_longer_knows_has_ended(
+def test_where_airflow_does_not_answer_nothing_is_aborted(
+    emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch, logged: Lines
+) -> None:
+    def fail(**_: Any) -> None:
+        raise RuntimeError("no supervisor")
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(fail))
+    end("media", emulator.add_task("media", wait_seconds=600))
+    assert logged.of("could not be aborted")
+    assert emulator.tasks[0].aborted_at is None
+
+
+def test_a_task_instance_that_airflow_no_longer_knows_was_not_marked(
     emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: {}))
     end("media", emulator.add_task("media", wait_seconds=600))
-    assert emulator.tasks[0].aborted_at is not None
+    assert emulator.tasks[0].aborted_at is None
 
 
-def test_what_cannot_be_aborted_needs_no_connection(state_is: Any, logged: Lines) -> None:
+def test_without_a_task_instance_nothing_is_aborted(emulator: MpsEmulator) -> None:
+    ends(lambda: asyncio.run(MpsTaskTrigger("media", emulator.add_task("media", wait_seconds=600)).on_kill()))
+    assert emulator.tasks[0].aborted_at is None
+
+
+def test_the_deadline_of_a_wait_that_goes_on_does_not_keep_it_from_an_abort(
+    state_is: Any, emulator: MpsEmulator
+) -> None:
     state_is("failed")
-    end("aigc_audio", "one")
-    assert logged.of(f"AIGC audio task one {BILLED}")
-
-
-def test_without_a_task_instance_it_does_nothing(logged: Lines) -> None:
-    asyncio.run(MpsTaskTrigger("aigc_audio", "one").on_kill())
-    assert logged.lines == []
+    end("media", emulator.add_task("media", wait_seconds=600), deadline=time.time() + 600)
+    assert emulator.tasks[0].aborted_at is not None

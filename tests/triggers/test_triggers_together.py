@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import math
+import time
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -15,6 +17,7 @@ from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.doubles.emulators import DESCRIBE
 from tests.doubles.in_time import ends
+from tests.doubles.logs import Lines
 from tests.doubles.seen import MUSIC_ARGUMENTS
 
 REFUSED = "AuthFailure.SecretIdNotFound"
@@ -45,9 +48,9 @@ def stats(monkeypatch: pytest.MonkeyPatch) -> RecordedStats:
     return recorded
 
 
-async def event(mps_task_id: str) -> dict[str, Any]:
+async def event(mps_task_id: str, **arguments: Any) -> dict[str, Any]:
     """The event of a trigger that waits for the task."""
-    async for fired in MpsTaskTrigger("aigc_audio", mps_task_id, poll_interval=0.05).run():
+    async for fired in MpsTaskTrigger("aigc_audio", mps_task_id, poll_interval=0.05, **arguments).run():
         return dict(fired.payload)
     raise AssertionError("no event")
 
@@ -146,3 +149,49 @@ def test_the_metrics_tell_of_creates_polls_and_waits(emulator: MpsEmulator, stat
     ((name, waited, tags),) = stats.timings
     assert (name, tags) == ("mps.wait_duration", {"kind": "aigc_audio", "state": "DONE"})
     assert waited > timedelta(0)
+
+
+def fail_to_read(monkeypatch: pytest.MonkeyPatch, times: float, hangs: bool = False) -> None:
+    """Let Airflow fail so often when it is asked for a connection, or never answer."""
+    get, failed = compat.get_async_connection, 0
+
+    async def failing(conn_id: str) -> Any:
+        nonlocal failed
+        if failed < times:
+            failed += 1
+            if hangs:
+                await asyncio.Event().wait()
+            raise ConnectionError("no API server at postgres://airflow:secret@db")
+        return await get(conn_id)
+
+    monkeypatch.setattr(compat, "get_async_connection", failing)
+
+
+@pytest.mark.usefixtures("mps_short_waits")
+def test_a_connection_that_cannot_be_read_is_read_again(
+    emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch, logged: Lines
+) -> None:
+    fail_to_read(monkeypatch, 3)
+    assert ends(lambda: asyncio.run(event(done_task(emulator))))["status"] == "done"
+    assert len(logged.of("tencent_mps_default could not be read (ConnectionError)")) == 3
+    assert not logged.of("secret@db")
+
+
+@pytest.mark.usefixtures("mps_short_waits")
+def test_a_connection_that_stays_unreadable_ends_the_wait_like_failed_polls(
+    emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_to_read(monkeypatch, math.inf)
+    fired = ends(lambda: asyncio.run(event(done_task(emulator))))
+    assert fired["status"] == "error"
+    assert "tencent_mps_default could not be read (ConnectionError)" in fired["message"]
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["fails", "hangs"])
+def test_a_deadline_holds_while_the_connection_cannot_be_read(
+    hangs: bool, emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_to_read(monkeypatch, math.inf, hangs)
+    fired = ends(lambda: asyncio.run(event(done_task(emulator), deadline=time.time() + 0.5)))
+    assert fired["status"] == "timeout"
+    assert "It goes on at MPS" in fired["message"]
