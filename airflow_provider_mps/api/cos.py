@@ -47,7 +47,10 @@ class CosObject:
 
         :raises InvalidArgumentError: it names none.
         """
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            parts = urlsplit("")
         if parts.scheme != "cos" or not parts.netloc or not parts.path.strip("/"):
             raise InvalidArgumentError(argument, f"{value.split('?')[0]!r} is no cos://bucket/key")
         return cls(parts.netloc, value.partition(f"{parts.netloc}/")[2], region)
@@ -58,9 +61,13 @@ class CosObject:
 
         :param store_cos_param: where MPS was asked to store it; tells the bucket where the URL's host does not.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname or ""
+        except ValueError:
+            return None
         path = unquote(parts.path).lstrip("/")
-        if found := _HOST.fullmatch(parts.hostname or ""):
+        if found := _HOST.fullmatch(host):
             return cls(found["bucket"], path, found["region"])
         if not store_cos_param:
             return None

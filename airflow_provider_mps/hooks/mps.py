@@ -12,8 +12,9 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_mps.api.errors import About, ApiError, MpsError
 from airflow_provider_mps.api.loop import PrivateLoop
+from airflow_provider_mps.api.requests import checked_call, task_id
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState
-from airflow_provider_mps.hooks.connection import settings_of, shared_settings
+from airflow_provider_mps.hooks.connection import checked_id, settings_of, shared_settings
 
 if TYPE_CHECKING:
     from airflow_provider_mps.api.auth import Keys
@@ -59,7 +60,7 @@ class MpsHook(BaseHook):
 
         :raises InvalidConnectionError: names the field that cannot be used.
         """
-        connection = self.get_connection(self.mps_conn_id)
+        connection = self.get_connection(checked_id(self.mps_conn_id))
         return settings_of(self.mps_conn_id, connection, connection.extra_dejson)
 
     async def aload(self) -> None:
@@ -113,6 +114,7 @@ class MpsHook(BaseHook):
 
         :raises CallError: the call failed; ``failure`` says whether it may have run.
         """
+        action, params = checked_call(action, params)
         with self.client() as client:
             return client.call(action, params)
 
@@ -120,6 +122,7 @@ class MpsHook(BaseHook):
         """The async twin of :meth:`call`."""
         from airflow_provider_mps.api.client import MpsClient
 
+        action, params = checked_call(action, params)
         await self.aload()
         async with MpsClient(self.settings) as client:
             return await client.acall(action, params)
@@ -137,7 +140,7 @@ class MpsHook(BaseHook):
 
     def describe_aigc_audio_task(self, mps_task_id: str) -> TaskStatus:
         """The status of an AIGC audio task."""
-        return self.describe(AIGC_AUDIO, mps_task_id)
+        return self.describe(AIGC_AUDIO, task_id("mps_task_id", mps_task_id))
 
     def create(
         self,

@@ -15,12 +15,14 @@ from airflow_provider_mps.api.requests import (
     IMAGE_REQUEST,
     PROCESS_MEDIA_REQUEST,
     VIDEO_REQUEST,
-    api_object,
-    api_objects,
+    checked_call,
     is_read,
+    media_files,
+    plain,
 )
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA
 from airflow_provider_mps.errors import airflow_errors
+from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.operators.create import CreateTaskOperator
@@ -214,7 +216,7 @@ class EditMediaOperator(MediaTaskOperator):
     def _arguments(self) -> dict[str, Any]:
         arguments = super()._arguments()
         if self.file_infos:
-            files = api_objects("file_infos", self.file_infos)
+            files = media_files("file_infos", plain("file_infos", self.file_infos))
             arguments["file_infos"] = [self._with_cos_input(file) for file in files]
         return arguments
 
@@ -263,19 +265,17 @@ class MpsApiOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         with airflow_errors():
-            if not isinstance(self.action, str) or not self.action.isalnum():
-                raise InvalidArgumentError("action", f"is no name of an action: {self.action!r}")
-            params = api_object()("mps_params", self.mps_params or {})
-            hook = MpsHook(self.mps_conn_id)
-            if is_read(self.action):
-                return hook.call(self.action, params)
-            memory = Memory(context.get("task_state_store"), digest(self.action, params), self.log)
+            action, params = checked_call(self.action, self.mps_params or {}, "mps_params")
+            hook = MpsHook(checked_id(self.mps_conn_id))
+            if is_read(action):
+                return hook.call(action, params)
+            memory = Memory(context.get("task_state_store"), digest(action, params), self.log)
             if remembered := memory.recall():
                 memory.forget()
-                raise remembered.in_doubt(self.action, params)
+                raise remembered.in_doubt(action, params)
             memory.about_to_create()
             try:
-                response = hook.call(self.action, params)
+                response = hook.call(action, params)
             except MpsError:  # not what a signal raises, such as execution_timeout: it may have been sent by then
                 memory.forget()
                 raise

@@ -84,7 +84,16 @@ def test_a_refusal_is_final(emulator: MpsEmulator) -> None:
     [
         ({"action": ""}, "action"),
         ({"action": "Describe Tasks"}, "action"),
+        ({"action": "Ünicode"}, "action"),
+        ({"action": "DescribeTasks\u0662"}, "action"),
+        ({"action": b"DescribeTasks"}, "action"),
         ({"action": "ManageTask", "mps_params": ["x"]}, "mps_params"),
+        ({"action": "ManageTask", "mps_params": "{'TaskId': 'x'}"}, "mps_params"),
+        ({"action": "ManageTask", "mps_params": {"TaskId": float("nan")}}, "mps_params"),
+        ({"action": "ManageTask", "mps_params": {"TaskId": b"x"}}, "mps_params"),
+        ({"action": "ManageTask", "mps_params": {"TaskId": "\ud800"}}, "mps_params"),
+        ({"action": "ManageTask", "mps_params": {1: "x", "TaskId": "x"}}, "mps_params"),
+        ({"action": "ManageTask", "mps_conn_id": "None"}, "mps_conn_id"),
     ],
 )
 def test_what_cannot_be_sent_is_named(arguments: dict[str, Any], named: str, emulator: MpsEmulator) -> None:
