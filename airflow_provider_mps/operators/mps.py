@@ -20,6 +20,7 @@ from airflow_provider_mps.api.requests import (
     media_files,
     plain,
 )
+from airflow_provider_mps.api.sdk_types import with_numbers
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.connection import checked_id
@@ -240,7 +241,8 @@ class MpsApiOperator(BaseOperator):
     answer, and, on Airflow 3.3 and later, not after a lost worker either.
 
     :param action: the action as the API writes it, such as ``DescribeTranscodeTemplates``.
-    :param mps_params: its fields as the API writes them (``params`` are Airflow's own).
+    :param mps_params: its fields as the API writes them (``params`` are Airflow's own). A text such as ``"5"``, which
+        templates make of numbers, is sent as a number where the SDK's model of the action has one.
     :param mps_conn_id: the Airflow connection.
 
     Returns the ``Response`` object.
@@ -266,6 +268,7 @@ class MpsApiOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         with airflow_errors():
             action, params = checked_call(self.action, self.mps_params or {}, "mps_params")
+            params = with_numbers(action, params)
             hook = MpsHook(checked_id(self.mps_conn_id))
             if is_read(action):
                 return hook.call(action, params)
