@@ -74,9 +74,13 @@ class CosObject:
 
         :param store_cos_param: where MPS was asked to store it; tells the bucket where the URL's host does not.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname or ""
+        except ValueError:
+            return None
         path = unquote(parts.path).lstrip("/")
-        if found := _HOST.fullmatch(parts.hostname or ""):
+        if found := _HOST.fullmatch(host):
             return cls(found["bucket"], path, found["region"])
         if not store_cos_param:
             return None

@@ -11,8 +11,9 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_mps.api.errors import About, ApiError, MpsError
 from airflow_provider_mps.api.loop import PrivateLoop
+from airflow_provider_mps.api.requests import checked_call, task_id
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState
-from airflow_provider_mps.hooks.connection import settings_of, shared_settings
+from airflow_provider_mps.hooks.connection import checked_id, settings_of, shared_settings
 
 if TYPE_CHECKING:
     from airflow_provider_mps.api.auth import Keys
@@ -59,7 +60,7 @@ class MpsHook(BaseHook):
 
         :raises InvalidConnectionError: names the field that cannot be used.
         """
-        connection = self.get_connection(self.mps_conn_id)
+        connection = self.get_connection(checked_id(self.mps_conn_id))
         return settings_of(self.mps_conn_id, connection, connection.extra_dejson)
 
     async def aload(self) -> None:
@@ -122,6 +123,7 @@ class MpsHook(BaseHook):
         """
         from airflow_provider_mps.api.client import Sending
 
+        action, params = checked_call(action, params)
         sending = Sending(partial(notes.sending, ""), notes.refused) if notes else None
         with self.client() as client:
             return client.run(client.acall(action, params, sending))
@@ -130,6 +132,7 @@ class MpsHook(BaseHook):
         """The async twin of :meth:`call`."""
         from airflow_provider_mps.api.client import MpsClient
 
+        action, params = checked_call(action, params)
         await self.aload()
         async with MpsClient(self.settings) as client:
             return await client.acall(action, params)
@@ -147,7 +150,7 @@ class MpsHook(BaseHook):
 
     def describe_aigc_audio_task(self, mps_task_id: str) -> TaskStatus:
         """The status of an AIGC audio task."""
-        return self.describe(AIGC_AUDIO, mps_task_id)
+        return self.describe(AIGC_AUDIO, task_id("mps_task_id", mps_task_id))
 
     def create(
         self,

@@ -24,9 +24,21 @@ _WRITES = 5
 
 
 def digest(action: str, params: Mapping[str, Any]) -> str:
-    """A short text that is the same for the same request alone."""
-    text = json.dumps([action, params], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """A short text that is the same for the same request alone, in whatever order its dicts were written.
+
+    Tasks under way are found by it after an upgrade, so it stays as it is; fields that are not given do not count.
+    """
+    ordered = {name: _ordered(value) if name == "AdditionalParameters" else value for name, value in params.items()}
+    text = json.dumps([action, ordered], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _ordered(value: Any) -> Any:
+    """A JSON object in a text, its keys sorted."""
+    try:
+        return json.dumps(json.loads(value), sort_keys=True, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return value
 
 
 class OtherAccountError(MpsError):
