@@ -44,6 +44,9 @@ CONN_ID = "bad_input"
 CONN_IDS = r"[\w#!()\-.:/\\]+"
 SECRET = "do-not-show-me"
 AIRFLOWS = {"timeout", "poke_interval"}
+FLAGS = {"wait_for_completion", "deferrable", "durable", "retry_ambiguous_create"}
+UNUSED = {"cos_region"}
+"""Looked at for a cos:// alone."""
 TIMES = {"wait_timeout", "timeout"}
 NEW = int(os.environ.get("MPS_FUZZ_EXAMPLES", "0"))
 
@@ -195,6 +198,17 @@ def emulator() -> Iterator[MpsEmulator]:
         yield running
 
 
+def check_good(changed: Mapping[str, Given]) -> None:
+    """Whether nothing was taken that cannot be meant, even if it did no harm this time."""
+    for name, taken in changed.items():
+        if name in FLAGS:
+            assert isinstance(taken.value, bool)
+        elif name == "max_poll_failures":
+            assert type(taken.value) is int
+        elif name not in UNUSED and not isinstance(taken.value, datetime.timedelta):
+            json.dumps(taken.value, allow_nan=False, ensure_ascii=False, default=dict).encode()
+
+
 def check_named(error: MpsError, changed: Iterable[str], secret: bool = True) -> None:
     """Whether an error names what is wrong, in words that can be logged, and shows no secret if there is one."""
     assert not (secret and SECRET in str(error))
@@ -219,6 +233,7 @@ def test_arguments(emulator: MpsEmulator, subject: Subject) -> None:
         sent = len(emulator.requests)
         outcome = TaskInstance(lambda: subject.make(arguments, changed), retries=1).run()
         if outcome.state is State.SUCCESS:
+            check_good(changed)
             return
         for error in outcome.errors:
             if isinstance(error, InvalidArgumentError):
