@@ -16,7 +16,7 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "region": {
         "label": "Region",
-        "description": "Such as ap-singapore; most actions need none",
+        "description": "Of the calls, such as ap-singapore; most actions need none. Site intl takes none of China's",
         "schema": {"type": ["string", "null"]},
     },
     "credential": {
@@ -52,6 +52,11 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "sts_endpoint": {
         "label": "STS endpoint",
         "description": "For roles: the host that gives out temporary keys; empty means the site's own",
+        "schema": {"type": ["string", "null"]},
+    },
+    "cos_region": {
+        "label": "COS region",
+        "description": "Of the buckets in cos://bucket/key, such as ap-guangzhou; empty means the same as Region",
         "schema": {"type": ["string", "null"]},
     },
     "cos_endpoint": {

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -108,7 +106,7 @@ class WaitsForTask(BaseOperator):
 
     def log_files(self, status: TaskStatus) -> None:
         """Say what came out: number, length and format; not where, for a URL may be signed."""
-        formats = Counter(os.path.splitext(urlsplit(url).path)[1].lstrip(".") or "file" for url in status.urls)
+        formats = Counter(status.formats)
         lengths = [f"{duration} s" for duration in status.durations]
         self.log.info(
             "%s task %s is %s: %s%s",
@@ -127,8 +125,10 @@ class WaitsForTask(BaseOperator):
         in_cos = status.in_cos or [found for url in status.urls if (found := CosObject.from_url(url, store_cos_param))]
         if in_cos:
             files["cos_uris"] = [file.uri for file in in_cos]
-            if all(file.region for file in in_cos):
-                files["cos_urls"] = [file.url for file in in_cos]
+            urls = [file.url for file in in_cos]
+            # Bucket and region come from an answer: what does not make an address of COS names no file.
+            if [CosObject.from_url(url) for url in urls] == list(in_cos):
+                files["cos_urls"] = urls
             files[CONSOLE_XCOM] = in_cos[0].console_url(self.hook.settings.site)
         for key, value in files.items():
             context["ti"].xcom_push(key=key, value=value)

@@ -56,20 +56,18 @@ with DAG(
     lay_music_under_video = EditMediaOperator(
         task_id="lay_music_under_video",
         **lay_soundtrack(
-            video="{{ ti.xcom_pull(task_ids='make_video', key='cos_uris')[0] }}",
-            audio="{{ ti.xcom_pull(task_ids='make_music', key='cos_uris')[0] }}",
+            video="{{ ti.xcom_pull(task_ids='make_video', key='cos_urls')[0] }}",
+            audio="{{ ti.xcom_pull(task_ids='make_music', key='cos_urls')[0] }}",
             gain=0.8,
             length=SECONDS,
         ),
-        cos_region=BUCKET["Region"],
         output_cos=BUCKET,
         output_object_path="/films/{{ ds_nodash | default('film') }}.mp4",
         **wait,
     )
     keep_film = MpsToObjectStorageOperator(
         task_id="keep_film",
-        urls=lay_music_under_video.output["cos_uris"],
-        cos_region=BUCKET["Region"],
+        urls=lay_music_under_video.output["cos_urls"],
         destination="{{ params.folder }}/{{ run_id | replace(':', '-') }}",
     )
     [make_video, make_music] >> lay_music_under_video

@@ -17,9 +17,9 @@ PAPERS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FLOORS = (
     ("__init__.py",),
     ("api/",),
-    ("airflow_arguments.py", "errors.py", "get_provider_info.py", "lineage.py", "links/"),
+    ("airflow_arguments.py", "errors.py", "get_provider_info.py", "lineage.py"),
     ("hooks/",),
-    ("triggers/",),
+    ("triggers/", "links/"),
     ("waiting.py",),
     ("operators/", "sensors/", "transfers/"),
 )

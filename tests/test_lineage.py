@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.lineage import describe_outlets, references
+from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
 from airflow_provider_mps.operators.mps import (
     CreateAigcAudioTaskOperator,
     CreateAigcVideoTaskOperator,
@@ -21,7 +21,8 @@ from tests.doubles.task_instances import State, TaskInstance
 
 BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}
 STORE = {"CosBucketName": BUCKET["Bucket"], "CosBucketRegion": BUCKET["Region"], "CosBucketPath": "parts"}
-SIGNED = "https://example.com/in/one.mp4?sign=secret"
+SIGNED = "https://user:secret@example.com/in/one.mp4;v=secret?sign=secret#secret"
+BARE = "https://films-1250000000.cos.ap-singapore.myqcloud.com/in/three.mp4"
 WAIT: dict[str, Any] = {"wait_for_completion": True, "poll_interval": 0.1}
 
 
@@ -94,6 +95,7 @@ class TestWithOpenLineage:
             file_infos=[
                 {"InputInfo": {"Type": "COS", "CosInputInfo": BUCKET | {"Object": "/in/one.mp4"}}},
                 {"InputInfo": {"Type": "URL", "UrlInputInfo": {"Url": "cos://films-1250000000/in/two.mp4"}}},
+                {"InputInfo": {"Type": "URL", "UrlInputInfo": {"Url": BARE}}},
             ],
             cos_region=BUCKET["Region"],
             output_cos=BUCKET,
@@ -102,9 +104,16 @@ class TestWithOpenLineage:
             **WAIT,
         )
         assert lineage(edit) == (
-            ["cos://films-1250000000/in/one.mp4", "cos://films-1250000000/in/two.mp4"],
+            [f"cos://films-1250000000/in/{name}.mp4" for name in ("one", "two", "three")],
             ["cos://films-1250000000/out/film.mp4"],
         )
+
+    def test_of_what_is_no_url(self) -> None:
+        found = operator_lineage(["https://[", "https://h:1/p"], ["s3://my_conn@bucket/key;1"])
+        assert [(each.namespace, each.name) for each in (*found.inputs, *found.outputs)] == [
+            ("https://h:1", "p"),
+            ("s3://bucket", "key;1"),
+        ]
 
     def test_of_a_transfer(self, emulator: MpsEmulator, tmp_path: Path) -> None:
         create = CreateAigcAudioTaskOperator(task_id="create", **MUSIC_ARGUMENTS, **WAIT)

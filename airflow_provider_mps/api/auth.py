@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from tencentcloud.common import credential as sdk
 from tencentcloud.common.sign import Sign
 
+from airflow_provider_mps.api.answers import identifier
 from airflow_provider_mps.api.errors import CredentialError, Failure, classify
 from airflow_provider_mps.api.loop import in_daemon_thread
 from airflow_provider_mps.api.redaction import withheld
@@ -24,12 +26,13 @@ _KEPT_SECONDS = 60.0
 """The SDK renews its temporary keys minutes before they end (300 s at the least); asking it once a minute is enough."""
 
 
-class Keys(NamedTuple):
+@dataclass(frozen=True)
+class Keys:
     """What signs one request."""
 
-    secret_id: str
-    secret_key: str
-    token: str | None
+    secret_id: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    token: str | None = field(repr=False)
 
 
 class Credentials:
@@ -98,7 +101,7 @@ class Credentials:
         if type(error) is OSError or isinstance(error, (FileNotFoundError, PermissionError)):
             return self._error(str(error), Failure.FINAL)  # a TKE_* variable, or a file, that is not there
         # An error of the SDK may quote the whole answer of STS, keys included: its code alone is told.
-        code = str(getattr(error, "code", None) or type(error).__name__)
+        code = identifier(getattr(error, "code", None)) or type(error).__name__
         refused = classify(code).failure is Failure.FINAL
         return self._error(code, Failure.FINAL if refused else Failure.NEVER_SENT)
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import os
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
 import tenacity
 
 from airflow_provider_mps import __version__
+from airflow_provider_mps.api.answers import Response, identifier, read_answer
 from airflow_provider_mps.api.auth import Credentials, Keys, sign
 from airflow_provider_mps.api.errors import (
     AmbiguousCreateError,
-    ApiError,
     CallError,
     Failure,
     InvalidConnectionError,
@@ -28,13 +31,14 @@ from airflow_provider_mps.api.errors import (
     Repeat,
     TransportError,
     UnreadableAnswerError,
-    classify,
 )
 from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
-from airflow_provider_mps.api.redaction import withheld, without_queries
+from airflow_provider_mps.api.redaction import plain, withheld, without_queries
 from airflow_provider_mps.api.requests import is_read
 from airflow_provider_mps.api.settings import ClientSettings
+
+log = logging.getLogger(__name__)
 
 API_VERSION = "2019-06-12"
 ANSWER_LIMIT = 10 * 1024 * 1024
@@ -42,23 +46,46 @@ ANSWER_LIMIT = 10 * 1024 * 1024
 MAX_CONNECTIONS = 8
 """httpx gets slower with the size of its pool: 0.8 ms of CPU a call with 4 connections, 2.1 ms with 16."""
 
+_LARGE_ANSWER = 256 * 1024
+"""Bytes; what takes longer than some milliseconds to read is read in a thread, so that the event loop goes on."""
+
 _T = TypeVar("_T")
-Response = dict[str, Any]
+Prepare = Callable[[dict[str, Any], Keys], dict[str, Any]]
+
+
+class Notes(Protocol):
+    """What remembers a task that is paid for."""
+
+    def sending(self, session_id: str) -> None:
+        """The create is about to leave; what this raises keeps it here."""
+
+    def refused(self) -> None:
+        """It did not run."""
+
+    def created(self, task_id: str) -> None:
+        """It ran."""
 
 
 class Sending:
     """What is known of a create under way: after ``sent``, only a refusal proves that it did not run.
 
-    :param leaves: called just before the request leaves this machine; what it raises keeps it here.
-    :param refused: called after the request has left, when it is certain that it did not run.
+    :param notes: what remembers it.
+    :param session_id: the request's SessionId, where it has one.
+    :param prepare: makes of the request what is sent, by the keys of the moment. Errors show the request itself.
     """
 
-    def __init__(self, leaves: Callable[[], None] | None = None, refused: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        notes: Notes | None = None,
+        session_id: str = "",
+        prepare: Prepare = lambda params, keys: params,
+    ) -> None:
         self.sent = False
         self.at = 0.0
+        self.prepare = prepare
         self._earlier_in_doubt = False
-        self._leaves = leaves
-        self._refused = refused
+        self._notes = notes
+        self._session_id = session_id
 
     def begin(self) -> None:
         """Another attempt begins. A refusal of this one says nothing of an earlier one that is in doubt."""
@@ -69,8 +96,8 @@ class Sending:
         """httpcore's "trace" extension: it is called at each step of a request."""
         if event.endswith("send_request_headers.started"):
             # Not awaited: a cancellation could come between the note and the sending.
-            if self._leaves:
-                self._leaves()
+            if self._notes:
+                self._notes.sending(self._session_id)
             self.sent = True
             self.at = time.time()
 
@@ -78,8 +105,8 @@ class Sending:
         """Take note of an answer, or of a failure, that proves it."""
         if self.sent:
             self.sent = False
-            if self._refused and not self._earlier_in_doubt:
-                self._refused()
+            if self._notes and not self._earlier_in_doubt:
+                self._notes.refused()
 
 
 @dataclass(frozen=True)
@@ -113,6 +140,7 @@ class MpsClient:
             self._headers["X-TC-Region"] = settings.region
         self._credentials = Credentials(settings.credential, settings.timeout)
         self._http: httpx.AsyncHTTPTransport | None = None
+        self._tls: ssl.SSLContext | None = None
         self._connecting = asyncio.Lock()
         self._loop = PrivateLoop()
 
@@ -141,33 +169,34 @@ class MpsClient:
         return self._loop.run(coroutine)
 
     def call(self, action: str, params: dict[str, Any], within: float | None = None) -> dict[str, Any]:
-        """The sync twin of :meth:`acall`.
+        """The sync twin of :meth:`acall`."""
+        return self.run(self.acall(action, params, within))
 
-        :param within: seconds for the call with all its repeats.
-        """
-        return self.run(self._call_within(action, params, within))
-
-    async def _call_within(self, action: str, params: dict[str, Any], within: float | None) -> dict[str, Any]:
-        try:
-            async with asyncio.timeout(within):
-                return await self.acall(action, params)
-        except TimeoutError:
-            raise self._no_answer(action, f"no answer within {within:g} s", None) from None
-
-    async def acall(self, action: str, params: dict[str, Any], sending: Sending | None = None) -> dict[str, Any]:
+    async def acall(
+        self,
+        action: str,
+        params: dict[str, Any],
+        within: float | None = None,
+        sending: Sending | None = None,
+    ) -> dict[str, Any]:
         """Call an action; the ``Response`` object.
 
         Reads (Describe..., List..., Get...) are repeated when that may help, anything else only where it certainly
         did not run.
 
+        :param within: seconds for the call with all its repeats.
         :param sending: learns when the request leaves and when it is refused.
         :raises CallError: the last failure, which says what it means.
+        :raises AmbiguousCreateError: no read: it was sent, and may have run.
         """
+        read = is_read(action)
         sending = sending or Sending()
-        if is_read(action):
-            return await self._repeated(action, params, True, sending)
-        with _in_doubt(action, params, sending):
-            return await self._repeated(action, params, False, sending)
+        try:
+            async with asyncio.timeout(within):
+                with nullcontext() if read else _in_doubt(action, params, sending):
+                    return await self._repeated(action, params, read, sending)
+        except TimeoutError:
+            raise self._no_answer(action, f"no answer within {within:g} s", None) from None
 
     async def create(
         self, action: str, params: dict[str, Any], repeatable: bool = False, sending: Sending | None = None
@@ -183,9 +212,9 @@ class MpsClient:
         sending = sending or Sending()
         with nullcontext() if repeatable else _in_doubt(action, params, sending):
             response = await self._repeated(action, params, repeatable, sending)
-            task_id = response.get("TaskId")
-            request_id = str(response.get("RequestId") or "")
-            if not isinstance(task_id, str) or not task_id.strip() or len(task_id) > 200:
+            task_id = identifier(response.get("TaskId"))
+            request_id = response.get("RequestId", "")
+            if not task_id:
                 raise MissingTaskIdError(
                     "was accepted without a TaskId",
                     failure=Failure.SERVER_TROUBLE,
@@ -233,7 +262,9 @@ class MpsClient:
                 keys = await self._credentials.aresolve()
                 async with asyncio.timeout_at(deadline):
                     status, body = await self._send(action, params, keys, sending)
-            return _read_answer(action, status, body)
+            if len(body) > _LARGE_ANSWER:
+                return await asyncio.to_thread(read_answer, action, status, body)
+            return read_answer(action, status, body)
         except CallError as error:
             if sending and not error.failure.may_have_run:
                 sending.did_not_run()
@@ -242,12 +273,13 @@ class MpsClient:
             raise
         except TimeoutError:
             raise self._no_answer(action, f"no answer within {self.settings.timeout:g} s", sending) from None
-        except (httpx.ConnectError, httpx.ProxyError) as error:
-            sending = sending or Sending()
-            sending.did_not_run()  # a proxy may have got a CONNECT, and nothing else
-            raise self._no_answer(action, f"{type(error).__name__}: {error}", sending) from None
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
-            raise self._no_answer(action, f"{type(error).__name__}: {error}", sending) from None
+            if isinstance(error, (httpx.ConnectError, httpx.ProxyError)):
+                sending = sending or Sending()
+                sending.did_not_run()  # a proxy may have got a CONNECT, and nothing else
+                self._read_bundle_again()
+            what = f"{type(error).__name__}: {without_queries(str(error))}"
+            raise self._no_answer(action, what, sending) from None
 
     def _no_answer(self, action: str, what: str, sending: Sending | None) -> TransportError:
         failure = Failure.NEVER_SENT if sending and not sending.sent else Failure.SERVER_TROUBLE
@@ -259,20 +291,22 @@ class MpsClient:
         http = self._http or await self._connect()
         # httpx's transport without its client, which would cost a fifth more CPU for what is not wanted here:
         # redirects, cookies, .netrc, proxies of the environment, and a line of log for each call.
-        request = httpx.Request(
-            "POST",
-            self._url,
-            content=json.dumps(params).encode(),
-            headers={**self._headers, "X-TC-Action": action},
-            extensions={"trace": sending.trace} if sending else None,
-        )
-        sign(request, keys)
-        response = await http.handle_async_request(request)
+        response = None
+        # httpx and h11 refuse a character that no header can hold, quoting the header: that error is kept nowhere.
+        with suppress(httpx.LocalProtocolError, UnicodeEncodeError):
+            response = await http.handle_async_request(self._signed(action, params, keys, sending))
+        if response is None:
+            raise TransportError(
+                "the login (SecretId), token, region or action has a character, such as a line break, that no HTTP "
+                "header can hold",
+                failure=Failure.FINAL,
+                action=action,
+            )
         try:
             encoding = response.headers.get("content-encoding", "identity")
             if encoding != "identity":
                 raise UnreadableAnswerError(
-                    f"the answer is compressed ({encoding[:20]}), which was not asked for",
+                    f"the answer is compressed ({plain(encoding[:20])}), which was not asked for",
                     failure=Failure.SERVER_TROUBLE,
                     action=action,
                 )
@@ -289,31 +323,62 @@ class MpsClient:
         finally:
             await response.aclose()
 
+    def _signed(self, action: str, params: dict[str, Any], keys: Keys, sending: Sending | None) -> httpx.Request:
+        request = httpx.Request(
+            "POST",
+            self._url,
+            content=json.dumps(sending.prepare(params, keys) if sending else params).encode(),
+            headers={**self._headers, "X-TC-Action": action},
+            extensions={"trace": sending.trace} if sending else None,
+        )
+        sign(request, keys)
+        return request
+
     async def _connect(self) -> httpx.AsyncHTTPTransport:
         async with self._connecting:
             if self._http is None:
                 # 80 ms of CPU the first time, for the TLS context and for imports: outside of the loop's thread.
-                self._http = await asyncio.to_thread(_make_http, self.settings)
+                self._tls = await asyncio.to_thread(make_tls, self.settings.verify, self.settings.url)
+                self._http = await asyncio.to_thread(_make_http, self.settings, self._tls)
             return self._http
 
+    def _read_bundle_again(self) -> None:
+        """A CA bundle may have been changed since the connection was made; a poller may live for weeks."""
+        if self._tls and isinstance(self.settings.verify, str):
+            with suppress(OSError):
+                self._tls.load_verify_locations(self.settings.verify)
 
-def _make_http(settings: ClientSettings) -> httpx.AsyncHTTPTransport:
+
+def make_tls(verify: bool | str, url: str) -> ssl.SSLContext | None:
+    """What the certificate of a URL's host is checked by; None for plain http.
+
+    :raises InvalidConnectionError: there is no such CA bundle.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https":
+        return None
+    if verify is False:
+        _warn_unverified(parts.netloc)
+    try:
+        changed = os.stat(verify) if isinstance(verify, str) else None
+        return _tls_context(verify, changed and (changed.st_mtime_ns, changed.st_ino, changed.st_size))
+    except (OSError, ValueError) as error:
+        raise InvalidConnectionError(f"verify: no CA bundle at {verify!r}: {error}") from None
+
+
+def _make_http(settings: ClientSettings, tls: ssl.SSLContext | None) -> httpx.AsyncHTTPTransport:
     anyio.run(anyio.sleep, 0)  # anyio, which httpx works with, imports its asyncio half when it is first used
-    return make_transport(settings.proxy, settings.verify if settings.scheme == "https" else False)
+    return make_transport(settings.proxy, tls)
 
 
-def make_transport(proxy: str, verify: bool | str) -> httpx.AsyncHTTPTransport:
+def make_transport(proxy: str, tls: ssl.SSLContext | None) -> httpx.AsyncHTTPTransport:
     """The connections to a host, by a connection's settings alone: the environment's are not asked.
 
-    :raises InvalidConnectionError: the proxy or the CA bundle cannot be used.
+    :raises InvalidConnectionError: the proxy cannot be used.
     """
     try:
-        context = _tls_context(verify)
-    except OSError as error:
-        raise InvalidConnectionError(f"verify: no CA bundle at {verify!r}: {error}") from None
-    try:
         return httpx.AsyncHTTPTransport(
-            verify=context,
+            verify=tls or False,
             proxy=proxy or None,
             trust_env=False,
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
@@ -323,10 +388,21 @@ def make_transport(proxy: str, verify: bool | str) -> httpx.AsyncHTTPTransport:
 
 
 @lru_cache(maxsize=8)
-def _tls_context(verify: bool | str) -> ssl.SSLContext:
+def _tls_context(verify: bool | str, version: tuple[int, ...] | None) -> ssl.SSLContext:
+    """A context for ``verify``; another one when the bundle has another version."""
     if isinstance(verify, str):
         return ssl.create_default_context(cafile=verify)
     return httpx.create_ssl_context(verify=verify, trust_env=False)
+
+
+@lru_cache(maxsize=64)
+def _warn_unverified(host: str) -> None:
+    """Once for each endpoint: a task makes many clients."""
+    log.warning(
+        "verify=false: the certificate of %s is not checked. Whoever is on the way can read the keys' token and the "
+        "answers, and answer in its place. Give the path of a CA bundle instead.",
+        host,
+    )
 
 
 def _enough(state: tenacity.RetryCallState) -> bool:
@@ -335,32 +411,6 @@ def _enough(state: tenacity.RetryCallState) -> bool:
     throttled = isinstance(error, CallError) and error.failure is Failure.THROTTLED
     tries, seconds = (100, patience().call_throttled) if throttled else (6, patience().call_trouble)
     return state.attempt_number >= tries or (state.seconds_since_start or 0.0) >= seconds
-
-
-def _read_answer(action: str, status: int, body: bytes) -> dict[str, Any]:
-    """The ``Response`` object of an answer, whatever its Content-Type says."""
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        answer = None
-    response = answer.get("Response") if isinstance(answer, dict) else None
-    error = response.get("Error") if isinstance(response, dict) else None
-    if isinstance(response, dict) and isinstance(error, dict) and isinstance(error.get("Code"), str):
-        code = error["Code"]
-        raise ApiError(
-            f"{code}: {without_queries(error.get('Message'))}",
-            failure=classify(code).failure,
-            action=action,
-            code=code,
-            request_id=str(response.get("RequestId") or ""),
-        )
-    if not isinstance(response, dict) or error is not None or status >= 300:
-        raise UnreadableAnswerError(
-            f"HTTP {status}, and the answer is no JSON object with Response",
-            failure=Failure.SERVER_TROUBLE,
-            action=action,
-        )
-    return response
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def lay_soundtrack(
 
 
 def _input(media: Media) -> dict[str, Any]:
-    # Not checked here: a text may be a template still. EditMediaOperator makes a COS input of a cos:// URI.
+    # Not checked here: a text may be a template still. EditMediaOperator makes a COS input of what is in COS.
     if isinstance(media, str):
         return {"Type": "URL", "UrlInputInfo": {"Url": media}}
     return {"Type": "COS", "CosInputInfo": dict(media)}

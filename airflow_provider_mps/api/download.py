@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import httpx
 import tenacity
 
-from airflow_provider_mps.api.client import make_transport
+from airflow_provider_mps.api.client import make_tls, make_transport
 from airflow_provider_mps.api.errors import DownloadError, ExpiredUrlError
 from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
@@ -89,7 +89,7 @@ class Download:
         :raises DownloadError: it could not be had whole in time, is too large, or is a web page.
         :raises InvalidConnectionError: the proxy or the CA bundle cannot be used.
         """
-        transport = make_transport(self._proxy, self._verify)
+        transport = make_transport(self._proxy, make_tls(self._verify, str(self._url)))
         try:
             # On an event loop, as only there the limit holds while a name is looked up or a header drips in.
             with withheld(), PrivateLoop() as loop:

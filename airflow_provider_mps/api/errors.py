@@ -79,7 +79,8 @@ class Code:
     about: About = About.OTHER
 
 
-# A code stands for its sub-codes too ("AuthFailure" for "AuthFailure.SecretIdNotFound"); the longest match wins.
+# A code stands for its sub-codes too ("AuthFailure" for "AuthFailure.SecretIdNotFound"); the longest match wins. A code
+# has two parts at most: `classify` looks at no third.
 _CODES = {
     "RequestLimitExceeded": Code(Failure.THROTTLED),
     "LimitExceeded.CreateTask": Code(Failure.THROTTLED),
@@ -111,11 +112,8 @@ _CODES = {
 
 def classify(code: str) -> Code:
     """What an error code of the API stands for; unknown codes are in doubt."""
-    while code:
-        if code in _CODES:
-            return _CODES[code]
-        code = code.rpartition(".")[0]
-    return Code(Failure.UNKNOWN)
+    first, _, rest = code.partition(".")
+    return _CODES.get(f"{first}.{rest.partition('.')[0]}") or _CODES.get(first) or Code(Failure.UNKNOWN)
 
 
 class MpsError(Exception):

@@ -19,6 +19,18 @@ _ENDING_SECONDS = 5.0
 """What is interrupted needs a moment to close its connections and to say whether it was sent."""
 
 
+class RunningLoopError(MpsError):
+    """Raise when a sync method is called where an event loop runs, which would stand still meanwhile.
+
+    :param twin: the async method that does the same.
+    """
+
+    def __init__(self, twin: str) -> None:
+        super().__init__(
+            f"a sync method was called inside of a running event loop: await {twin} instead (nothing was sent to MPS)"
+        )
+
+
 class PrivateLoop:
     """Runs coroutines for a caller that is not async; to be closed by a ``with`` statement.
 
@@ -42,11 +54,11 @@ class PrivateLoop:
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine to its end, and return what it returns or raise what it raises.
 
-        :raises RuntimeError: this thread runs an event loop itself, which would stand still meanwhile.
+        :raises RunningLoopError: this thread runs an event loop itself.
         """
-        if _in_a_loop():
+        if in_a_loop():
             coroutine.close()
-            raise RuntimeError("a sync method was called inside of a running event loop; use its async twin")
+            raise RunningLoopError(getattr(coroutine, "__qualname__", "its async twin"))
         loop = self._started()
         outcome: Future[_T] = Future()
         running: list[asyncio.Task[None]] = []
@@ -115,7 +127,8 @@ def in_daemon_thread(function: Callable[[], _T]) -> asyncio.Future[_T]:
     return future
 
 
-def _in_a_loop() -> bool:
+def in_a_loop() -> bool:
+    """Whether this thread runs an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

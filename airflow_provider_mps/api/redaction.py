@@ -1,4 +1,4 @@
-"""Keeps keys, tokens and result URLs out of other libraries' logs, at every level that a user may set."""
+"""Keeps keys, tokens and result URLs out of messages, and out of other libraries' logs at every level."""
 
 from __future__ import annotations
 
@@ -7,40 +7,85 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from urllib.parse import urlsplit, urlunsplit
 
 _withheld: ContextVar[bool] = ContextVar("mps_logs_withheld", default=False)
 
-# httpx logs each request's URL, httpcore the headers of each response, urllib3 the path; the SDK logs whole requests
-# and answers, with tokens and, from STS, secret keys. A filter sits on the very logger that a record is made by.
-_OTHERS = (
-    "httpx",
-    "httpcore.connection",
-    "httpcore.http11",
-    "httpcore.http2",
-    "httpcore.proxy",
-    "httpcore.socks",
-    "urllib3.connectionpool",
-)
+# httpx logs each request's URL, httpcore the headers of each response, urllib3 the path; botocore the token of the keys
+# and all that a presigned URL is made of; the SDK whole requests and answers, with tokens and, from STS, secret keys.
+_OTHERS = frozenset({"httpx", "httpcore", "urllib3", "botocore"})
 _SDK = "tencentcloud_sdk_common"
+_reached = 0
+"""How many loggers there were when the filters were set."""
 
-_QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*")
+_READ_LIMIT = 4096
+"""Characters of a text that are looked at: what the expressions below do with more could hold up a triggerer."""
 _TEXT_LIMIT = 500
 
+# A URL may be quoted as a part of JSON or of another URL.
+_SLASHES = r"(?::|%3a)(?:\\?/|%2f){2}"
+_URL = re.compile(_SLASHES, re.IGNORECASE)
+_USER = re.compile(rf"({_SLASHES})[^/?#\\]*@", re.IGNORECASE)
+_QUERY = re.compile(r"""([?#;&]|%3f|%23|%3b|%26)\S*[^\s"']""", re.IGNORECASE)
 
-def without_queries(text: object) -> str:
-    """A service's text for a message: URLs without their queries, which may be signatures, and not too long."""
-    told = _QUERY.sub(r"\1?...", str(text or "no message"))
-    return told if len(told) <= _TEXT_LIMIT else told[:_TEXT_LIMIT] + "..."
+
+def plain(value: object) -> str:
+    """A service's word or text for a log or a message: one printable line, not too long; empty if it is not text."""
+    return _shortened(_one_line(value)) if isinstance(value, str) else ""
+
+
+def without_queries(value: object) -> str:
+    """A service's text for a message, as :func:`plain` makes it; of URLs only what comes before their query.
+
+    From the first URL on, what follows a ``?``, ``#``, ``;`` or ``&`` up to a space is left out, for it may be a
+    signature; so is a user before an ``@``.
+    """
+    text = _one_line(value) if isinstance(value, str) else ""
+    if url := _URL.search(text):
+        text = text[: url.start()] + _QUERY.sub(r"\1...", _USER.sub(r"\1", text[url.start() :]))
+    return _shortened(text) or "no message"
+
+
+def _one_line(text: str) -> str:
+    if len(text) > _READ_LIMIT:  # its last word, which the cut may have made unrecognisable, goes as well
+        text = text[:_READ_LIMIT].rpartition(" ")[0] + " ..."
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _TEXT_LIMIT else text[:_TEXT_LIMIT] + "..."
+
+
+def plain_url(url: str) -> str:
+    """A URL without what may be secret in it: user, parameters, query and fragment.
+
+    :raises ValueError: it cannot be parsed.
+    """
+    parts = urlsplit(url)
+    path = parts.path.partition(";")[0] if parts.scheme in ("http", "https") else parts.path
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
 
 
 @contextmanager
 def withheld() -> Iterator[None]:
     """While this is open, the HTTP libraries log nothing of what is done in it; other users' calls go on logging."""
+    _reach_loggers()
     token = _withheld.set(True)
     try:
         yield
     finally:
         _withheld.reset(token)
+
+
+def _reach_loggers() -> None:
+    """A filter works only on the very logger that a record is made by, so each of theirs gets one, also later ones."""
+    global _reached
+    names = logging.root.manager.loggerDict
+    if len(names) != _reached:
+        for name in list(names):
+            if name.partition(".")[0] in _OTHERS:
+                logging.getLogger(name).addFilter(_not_ours)
+        _reached = len(names)
 
 
 def _not_ours(record: logging.LogRecord) -> bool:
@@ -51,6 +96,4 @@ def _not_debug(record: logging.LogRecord) -> bool:
     return record.levelno > logging.DEBUG
 
 
-for _name in _OTHERS:
-    logging.getLogger(_name).addFilter(_not_ours)
 logging.getLogger(_SDK).addFilter(_not_debug)

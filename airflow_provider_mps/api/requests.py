@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any, Generic, TypeAlias, TypedDict, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
+from airflow_provider_mps.api.cos import CosObject
 from airflow_provider_mps.api.errors import InvalidArgumentError, shown
 
 PROMPT_LIMIT = 2000
@@ -20,6 +21,8 @@ LONGEST_SECONDS = 10 * 366 * 86400
 """Ten years: Python's dates, and so Airflow's, cannot hold much longer times from now on."""
 _DEEPEST = 64
 """Levels of nesting; no request of the API has half as many."""
+_REFERENCES = ("ImageUrl", "LastImageUrl", "VideoUrl", "AudioUrl", "ImageUrls", "VideoUrls")
+"""The fields that hold files to start from, at any depth of a request (SDK, CreateAigc...TaskRequest)."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,24 @@ class RequestShape:
                 f"{self.action} has nothing to generate from: give at least one",
             )
         return params
+
+    def with_references(self, params: dict[str, Any], change: Callable[[str, str], str]) -> dict[str, Any]:
+        """The same request with each reference, a file to start from, changed.
+
+        :param change: makes of the name of its argument and of its URL another URL.
+        """
+        arguments = {field.name: argument for argument, field in self.fields.items()}
+        return {
+            name: _changed(name, value, partial(change, arguments.get(name, name))) for name, value in params.items()
+        }
+
+
+def _changed(key: str, value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _changed(name, item, change) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_changed(key, item, change) for item in value]
+    return change(value) if key in _REFERENCES and isinstance(value, str) else value
 
 
 def is_empty(value: Any) -> bool:
@@ -232,6 +253,14 @@ def _rendered_to_text(value: Any) -> str:
     return ""
 
 
+def reference(argument: str, value: Any) -> str:
+    """A file to start from: a URL, or a ``cos://bucket/key``, which is sent as a signed URL."""
+    if isinstance(value, str) and value.startswith("cos://"):
+        CosObject.from_uri(argument, value, "")
+        return value
+    return url(argument, value)
+
+
 def boolean(argument: str, value: Any) -> bool:
     """A truth value; a template's "true" counts."""
     if isinstance(value, str) and value.lower() in ("true", "false"):
@@ -251,13 +280,13 @@ def integer(argument: str, value: Any) -> int:
 
 
 def references(key: str) -> Callable[[str, Any], list[dict[str, Any]]]:
-    """A list of reference files: URLs, or the API's own objects with the URL under ``key``."""
+    """A list of files to start from, as :func:`reference`, or the API's own objects with one under ``key``."""
 
     def convert(argument: str, value: Any) -> list[dict[str, Any]]:
         items = value if isinstance(value, (list, tuple)) else [value]
         objects = [dict(item) if isinstance(item, Mapping) else {key: item} for item in items]
         for item in objects:
-            url(argument, item.get(key))
+            reference(argument, item.get(key))
         return objects
 
     return convert
@@ -295,12 +324,19 @@ def media_files(argument: str, value: Any) -> list[dict[str, Any]]:
 
 
 def media_from_url(argument: str, value: Any) -> dict[str, Any]:
-    """A MediaInputInfo for a URL."""
-    return {"Type": "URL", "UrlInputInfo": {"Url": url(argument, value)}}
+    """A MediaInputInfo for a URL; one of COS without a signature names an object, which MPS reads by its own role."""
+    checked = url(argument, value)
+    found = CosObject.named_by(argument, checked, "")
+    return found.input_info if found else {"Type": "URL", "UrlInputInfo": {"Url": checked}}
 
 
 def media_from_cos(argument: str, value: Any) -> dict[str, Any]:
-    """A MediaInputInfo for an object in COS: ``{"Bucket", "Region", "Object"}``."""
+    """A MediaInputInfo for an object in COS: its URL without a signature, or ``{"Bucket", "Region", "Object"}``."""
+    if isinstance(value, str):
+        found = CosObject.named_by(argument, url(argument, value), "")
+        if not found:
+            raise InvalidArgumentError(argument, "is neither cos://bucket/key nor an unsigned URL of a file in COS")
+        return found.input_info
     return {"Type": "COS", "CosInputInfo": api_object("Bucket", "Region", "Object")(argument, value)}
 
 
@@ -347,7 +383,7 @@ Flag: TypeAlias = bool | str | Late | None
 Object: TypeAlias = Mapping[str, Any] | str | Late | None
 Objects: TypeAlias = Sequence[Mapping[str, Any] | Late] | str | Late | None
 References: TypeAlias = Sequence[str | Mapping[str, Any] | Late] | str | Late | None
-"""Files to start from: URLs, or the API's objects."""
+"""Files to start from: URLs, ``cos://bucket/key``, or the API's objects."""
 
 
 class _AigcFields(TypedDict, Generic[Late], total=False):
@@ -374,8 +410,8 @@ class VideoFields(_AigcFields[Late], Generic[Late], total=False):
 
     negative_prompt: Annotated[Text[Late], Field("NegativePrompt", text)]
     enhance_prompt: Annotated[Flag[Late], Field("EnhancePrompt", boolean)]
-    image_url: Annotated[Text[Late], Field("ImageUrl", url)]
-    last_image_url: Annotated[Text[Late], Field("LastImageUrl", url)]
+    image_url: Annotated[Text[Late], Field("ImageUrl", reference)]
+    last_image_url: Annotated[Text[Late], Field("LastImageUrl", reference)]
     image_infos: Annotated[References[Late], Field("ImageInfos", references("ImageUrl"))]
     video_infos: Annotated[References[Late], Field("VideoInfos", references("VideoUrl"))]
     audio_infos: Annotated[References[Late], Field("AudioInfos", references("AudioUrl"))]

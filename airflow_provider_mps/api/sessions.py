@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import time
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mps.api.client import CreatedTask, Sending
-from airflow_provider_mps.api.errors import About, ApiError, MpsError
+from airflow_provider_mps.api.answers import identifier
+from airflow_provider_mps.api.client import CreatedTask, Notes, Sending
+from airflow_provider_mps.api.cos import reachable_url
+from airflow_provider_mps.api.errors import About, ApiError, CallError, Failure, MpsError
 from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.api.tasks import MEDIA, TaskState
 
 if TYPE_CHECKING:
+    from airflow_provider_mps.api.auth import Keys
     from airflow_provider_mps.api.client import MpsClient
     from airflow_provider_mps.api.requests import RequestShape
+    from airflow_provider_mps.api.tasks import TaskStatus
 
 log = logging.getLogger(__name__)
 
-_LOOK_BACK_SECONDS = 3 * 24 * 3600
-"""For how long MPS keeps a SessionId (SDK, EditMediaRequest)."""
+_LOOK_BACK_SECONDS = (600, 3 * 24 * 3600)
+"""Mostly the first sending was just now. MPS keeps a SessionId for three days (SDK, EditMediaRequest)."""
+_PAGES, _PAGE = 10, 100
+"""How many pages of each state are looked through, and their size, the largest one (SDK, DescribeTasksRequest)."""
+_UNANSWERED_LIMIT = 3
 
 
 class DuplicateSessionError(MpsError):
-    """Raise when MPS already has the task that a create asks for, and does not say which one it is."""
+    """Raise when MPS has the task that a create asks for already, and which one it is could not be found out."""
+
+    def __init__(self, action: str, session: str, problem: str, *, retry_helps: bool) -> None:
+        super().__init__(
+            f"{action}: MPS has this task already (SessionId {session}): an earlier sending of it arrived. "
+            f"It runs once and is billed once, but its TaskId could not be found out: {problem}. Look for it in the "
+            "task list of the MPS console, and wait for it with MpsTaskSensor(mps_task_id=...). A retry makes no "
+            "second task; it looks for this one again."
+        )
+        self.session_id = session
+        self.retry_helps = retry_helps
 
 
 class FirstTaskFailedError(MpsError):
@@ -43,19 +62,6 @@ def session_id(*parts: object) -> str:
     return "airflow-" + hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:40]
 
 
-class Notes(Protocol):
-    """What remembers a task that is paid for."""
-
-    def sending(self, session_id: str) -> None:
-        """The create is about to leave; what this raises keeps it here."""
-
-    def refused(self) -> None:
-        """It did not run."""
-
-    def created(self, task: CreatedTask) -> None:
-        """It ran."""
-
-
 async def create_once(
     client: MpsClient,
     shape: RequestShape,
@@ -69,56 +75,101 @@ async def create_once(
     :param next_session: whether to make another task under another SessionId, where the first one has failed.
     :param notes: what remembers the task; it is called from this coroutine, before anything else can fail.
     :raises AmbiguousCreateError: it was sent, and a paid task may exist.
-    :raises DuplicateSessionError: MPS has the task already, and does not say which one it is.
+    :raises DuplicateSessionError: MPS has the task already, and which one it is could not be found out.
     :raises FirstTaskFailedError: MPS has the task already, and it has failed.
     """
+
+    def prepare(params: dict[str, Any], keys: Keys) -> dict[str, Any]:
+        return shape.with_references(params, partial(reachable_url, keys=keys, settings=client.settings))
+
     while True:
-        sending = None
-        if notes:
-            sending = Sending(partial(notes.sending, params.get("SessionId", "")), notes.refused)
+        sending = Sending(notes, params.get("SessionId", ""), prepare)
         try:
-            created = await client.create(shape.action, params, shape.repeatable, sending)
+            created = await client.create(shape.action, params, "SessionId" in params, sending)
         except ApiError as error:
             if error.about is About.FIELD_NAME and (other := shape.other_spelling(params)) is not None:
                 params = other
                 continue
-            if not shape.repeatable or error.about is not About.SESSION:
+            if "SessionId" not in params or error.about is not About.SESSION:
                 raise
-            try:
-                created = await find_first(client, shape.action, params["SessionId"])
-            except FirstTaskFailedError as failed:
+            first = await find_first(client, shape.action, params["SessionId"])
+            if first.state is TaskState.FAIL:
                 if not next_session:
-                    raise
-                log.warning("Task %s of an earlier try has failed: creating a new one.", failed.task_id)
+                    raise FirstTaskFailedError(shape.action, first.task_id, first.message) from error
+                log.warning("Task %s of an earlier try has failed: creating a new one.", first.task_id)
                 # Made from the failed task, so that all tries from now on share this one, too.
-                params = params | {"SessionId": session_id(params["SessionId"], failed.task_id)}
+                params = params | {"SessionId": session_id(params["SessionId"], first.task_id)}
                 continue
+            created = CreatedTask(first.task_id, str(first.response.get("RequestId") or ""))
+        log.info("Submitted %s: task %s (RequestId %s)", shape.action, created.task_id, created.request_id)
         if notes:
-            notes.created(created)
+            notes.created(created.task_id)
         return created
 
 
-async def find_first(client: MpsClient, action: str, session: str) -> CreatedTask:
+async def find_first(client: MpsClient, action: str, session: str) -> TaskStatus:
     """The task that was created with a SessionId.
 
-    DescribeTasks does not tell SessionIds, so each task that it lists (100 of each state at most) is asked for.
-
-    :raises DuplicateSessionError: it is not among them.
-    :raises FirstTaskFailedError: it is, and has failed.
+    :raises DuplicateSessionError: it was not found, whatever ended the search. The task exists nevertheless.
     """
-    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - _LOOK_BACK_SECONDS))
-    for status in ("WAITING", "PROCESSING", "FINISH"):
-        listed = await client.acall("DescribeTasks", {"Status": status, "Limit": 100, "StartTime": since})
-        for task in listed.get("TaskSet") or ():
-            task_id = str(task.get("TaskId"))
-            detail = await client.acall("DescribeTaskDetail", {"TaskId": task_id})
+    skipped: list[CallError] = []
+    try:
+        if (found := await _search(client, session, skipped)) is not None:
+            return found
+    except (Exception, asyncio.CancelledError) as error:
+        problem = _told(error) if isinstance(error, CallError) else f"{type(error).__name__} ended the search"
+        retry_helps = not isinstance(error, MpsError) or error.retry_helps
+        raise DuplicateSessionError(action, session, problem, retry_helps=retry_helps) from error
+    problem = f"it is not among the tasks of the last three days ({_PAGES * _PAGE:,} of each state are looked through)"
+    if skipped:
+        problem += f", of which {len(skipped)} could not be asked for, the last one as {_told(skipped[-1])}"
+    raise DuplicateSessionError(action, session, problem, retry_helps=any(error.retry_helps for error in skipped))
+
+
+def _told(error: CallError) -> str:
+    """What happened, without what it means for money: that speaks of the search, and not of the task."""
+    return str(error).removesuffix(f": {error.failure.value.meaning}")
+
+
+async def _search(client: MpsClient, session: str, skipped: list[CallError]) -> TaskStatus | None:
+    """Ask for each task that is listed, for DescribeTasks itself does not tell SessionIds.
+
+    :param skipped: gets the failures for single tasks.
+    :raises CallError: too many in a row could not be asked for.
+    """
+    asked: set[str] = set()
+    unanswered = 0
+    for seconds in _LOOK_BACK_SECONDS:
+        async for task_id in _listed(client, seconds):
+            if task_id in asked:
+                continue
+            asked.add(task_id)
+            try:
+                detail = await client.acall(MEDIA.describe, {"TaskId": task_id})
+            except CallError as error:
+                skipped.append(error)
+                unanswered += error.failure is not Failure.NOT_FOUND
+                if unanswered == _UNANSWERED_LIMIT:
+                    raise
+                continue
+            unanswered = 0
             if detail.get("SessionId") == session:
-                first = MEDIA.status(task_id, detail)
-                if first.state is TaskState.FAIL:
-                    raise FirstTaskFailedError(action, task_id, first.message)
-                return CreatedTask(task_id, str(detail.get("RequestId") or ""))
-    raise DuplicateSessionError(
-        f"{action}: MPS says that it has this task already (SessionId {session}): an earlier sending of it arrived. "
-        "It runs once and is billed once, but which TaskId it has could not be found out. Look for it in the task list "
-        "of the MPS console, and wait for it with MpsTaskSensor(mps_task_id=...)."
-    )
+                return MEDIA.status(task_id, detail)
+    return None
+
+
+async def _listed(client: MpsClient, seconds: float) -> AsyncIterator[str]:
+    """The TaskIds of the last so many seconds, by state in the order in which a task passes through them."""
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds))
+    for state in ("WAITING", "PROCESSING", "FINISH"):
+        params: dict[str, Any] = {"Status": state, "Limit": _PAGE, "StartTime": since}
+        for _ in range(_PAGES):
+            page = await client.acall("DescribeTasks", params)
+            task_set = page.get("TaskSet")
+            for task in task_set if isinstance(task_set, list) else ():
+                if isinstance(task, dict) and (task_id := identifier(task.get("TaskId"))):
+                    yield task_id
+            token = page.get("ScrollToken")
+            if not isinstance(token, str) or not token:
+                break
+            params = params | {"ScrollToken": token}

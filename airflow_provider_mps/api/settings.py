@@ -20,15 +20,24 @@ class Site:
     :param host: the endpoint of MPS (API reference, "Request structure").
     :param sts_host: the endpoint of STS, which gives out temporary keys.
     :param console: the URL of the web console.
+    :param refused_regions: regions that its endpoint answers with UnsupportedRegion (measured on the service,
+        2026-08); a bucket may be there all the same.
     """
 
     name: str
     host: str
     sts_host: str
     console: str
+    refused_regions: tuple[str, ...] = ()
 
 
-INTL = Site("intl", "mps.intl.tencentcloudapi.com", "sts.intl.tencentcloudapi.com", "https://console.tencentcloud.com")
+INTL = Site(
+    "intl",
+    "mps.intl.tencentcloudapi.com",
+    "sts.intl.tencentcloudapi.com",
+    "https://console.tencentcloud.com",
+    ("ap-guangzhou", "ap-shanghai", "ap-beijing", "ap-chengdu", "ap-chongqing"),
+)
 CN = Site("cn", "mps.tencentcloudapi.com", "sts.tencentcloudapi.com", "https://console.cloud.tencent.com")
 SITES = {site.name: site for site in (INTL, CN)}
 
@@ -96,12 +105,13 @@ class ClientSettings:
     :param credential: where the keys come from.
     :param port: the endpoint's port, or None for the scheme's own.
     :param scheme: ``https``, or ``http`` to a loopback host.
-    :param region: sent as X-TC-Region where it is set.
+    :param region: of the calls: sent as X-TC-Region where it is set.
     :param proxy: the proxy's URL.
     :param verify: whether TLS certificates are checked, or the path of a CA bundle to check them by.
     :param timeout: seconds for one attempt of a call as a whole.
     :param requests_per_second: the account's limit for each action.
     :param site: whose account it is.
+    :param cos_region: of the buckets in ``cos://bucket/key``, where nothing else tells it.
     :param cos_endpoint: the URL under which COS is read; empty means the region's public one.
     """
 
@@ -115,7 +125,9 @@ class ClientSettings:
     timeout: float = 30.0
     requests_per_second: float = 20.0
     site: Site = INTL
-    cos_endpoint: str = ""
+    # Calls do not depend on these two: who differs in them alone is the same account, under the same limits.
+    cos_region: str = field(default="", compare=False)
+    cos_endpoint: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if self.scheme not in ("http", "https"):
@@ -123,6 +135,12 @@ class ClientSettings:
         _check_host("host", self.host)
         if self.scheme == "http" and not is_loopback(self.host):
             raise InvalidConnectionError(f"schema: plain http is for loopback hosts alone, not for {self.host}")
+        if self.region in self.site.refused_regions and self.host != CN.host:
+            raise InvalidConnectionError(
+                f"region: the international site takes no calls for {self.region}; nothing was sent. If it is a "
+                "bucket's region, move it to cos_region, and leave region empty; if the account is of the site in "
+                "China, set site to cn"
+            )
         if self.port is not None and not 0 < self.port < 2**16:
             raise InvalidConnectionError("port: must be from 1 to 65535, or empty")
         _check_printable("region", self.region)

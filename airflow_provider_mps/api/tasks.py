@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
+from airflow_provider_mps.api.answers import Response, is_file_url
 from airflow_provider_mps.api.cos import CosObject
 from airflow_provider_mps.api.errors import NoResultError, TaskFailedError
-from airflow_provider_mps.api.redaction import without_queries
+from airflow_provider_mps.api.redaction import plain, without_queries
 
-Response = dict[str, Any]
+_BUCKET_OR_REGION = re.compile(r"[a-z0-9-]{1,100}")
+_FORMAT = re.compile(r"\.(\w{1,5})(?:;.*)?$", re.ASCII)
+_TOLD_PARTS = 10
+_VALUES = 100_000
+_ENTRIES = 10_000
+"""How many values of an answer, and entries of one list of files, are looked at: far more than real ones have, and no
+more than a moment's work for an event loop that others wait on."""
+
+_Way = tuple[()] | tuple["_Way", str | int]
+"""The way to a part of an answer: the way to what it is in, and its key there. Many parts share it."""
 
 
 class TaskState(StrEnum):
@@ -48,7 +60,7 @@ class TaskStatus:
     response: Response = field(repr=False)
     files: Mapping[str, list[str]] = field(default_factory=dict, repr=False)
     in_cos: tuple[CosObject, ...] = ()
-    durations: tuple[Any, ...] = ()
+    durations: tuple[float, ...] = ()
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -58,7 +70,13 @@ class TaskStatus:
     @property
     def word(self) -> str:
         """The service's own word for the state, for logs."""
-        return str(self.response.get("Status"))[:40]
+        return plain(self.response.get("Status"))[:40] or "without a Status"
+
+    @property
+    def formats(self) -> list[str]:
+        """The suffix of each file's name, such as ``mp3``; ``file`` where it has none."""
+        found = (_FORMAT.search(urlsplit(url).path.rpartition("/")[2]) for url in self.urls)
+        return [suffix[1] if suffix else "file" for suffix in found]
 
 
 @dataclass(frozen=True)
@@ -130,9 +148,9 @@ class TaskFamily:
         return {"TaskId": status.task_id, **self.read_result(status.response)}
 
 
-def _durations(response: Response) -> Iterator[Any]:
+def _durations(response: Response) -> Iterator[float]:
     for value in response.values():
-        for item in _list(value):
+        for item in _entries(value):
             if isinstance(item, dict) and item.get("Duration") is not None:
                 yield item["Duration"]
 
@@ -147,30 +165,45 @@ def aigc_family(kind: str, title: str, describe: str, outputs: dict[str, str], *
 
     def read_state(response: Response) -> tuple[TaskState, str]:
         try:
-            state = TaskState(str(response.get("Status")))
+            state = TaskState(_text(response.get("Status")))
         except ValueError:
             state = TaskState.UNKNOWN
-        return state, str(response.get("Message") or "")
+        return state, _text(response.get("Message"))
 
     def read_result(response: Response) -> dict[str, Any]:
-        lists = {name: _list(response.get(name)) for name in outputs.values()}
+        lists = {name: _entries(response.get(name)) for name in outputs.values()}
         return {"Status": "DONE", **lists, **{name: response[name] for name in details if response.get(name)}}
 
     def read_files(response: Response) -> dict[str, list[str]]:
-        found = {key: _urls(response.get(name)) for key, name in outputs.items()}
+        found = {key: [_url(item) for item in _entries(response.get(name))] for key, name in outputs.items()}
         return {key: urls for key, urls in found.items() if urls or key == main_key}
 
     return TaskFamily(kind, title, describe, read_state, read_result, read_files)
 
 
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return value[:_ENTRIES] if isinstance(value, list) else []
 
 
-def _urls(value: Any) -> list[str]:
-    """The URLs in a list of strings or of ``{"Url"}`` objects; null and strange entries count as none."""
-    urls = [item.get("Url") if isinstance(item, dict) else item for item in _list(value)]
-    return [url for url in urls if isinstance(url, str) and url]
+def _entries(value: Any) -> list[Any]:
+    """The entries of a list of files that have a URL, without a Duration that is not a number."""
+    return [
+        {name: part for name, part in item.items() if name != "Duration" or type(part) in (int, float)}
+        if isinstance(item, dict)
+        else item
+        for item in _list(value)
+        if _url(item)
+    ]
+
+
+def _url(item: Any) -> str:
+    """The URL in an entry, a string or a ``{"Url"}`` object; empty for null and for strange entries."""
+    url = item.get("Url") if isinstance(item, dict) else item
+    return str(url) if is_file_url(url) else ""
 
 
 AIGC_AUDIO = aigc_family(
@@ -185,34 +218,67 @@ AIGC_IMAGE = aigc_family("aigc_image", "AIGC image", "DescribeAigcImageTask", {"
 
 def _own_object(response: Response) -> dict[str, Any]:
     """The task's own object in an answer of DescribeTaskDetail, such as ``WorkflowTask``."""
-    own = response.get(str(response.get("TaskType")))
+    own = response.get(_text(response.get("TaskType")))
     return own if isinstance(own, dict) else {}
 
 
 def _media_state(response: Response) -> tuple[TaskState, str]:
     """FINISH says nothing of success: the task's ErrCode, and each result in it, does."""
-    word = response.get("Status")
+    word, kind = _text(response.get("Status")), plain(response.get("TaskType"))
     if word != "FINISH":
-        return {"WAITING": TaskState.WAIT, "PROCESSING": TaskState.RUN}.get(str(word), TaskState.UNKNOWN), ""
+        return {"WAITING": TaskState.WAIT, "PROCESSING": TaskState.RUN}.get(word, TaskState.UNKNOWN), ""
     own = _own_object(response)
     if not own:
-        return TaskState.FAIL, f"it is FINISH without a {response.get('TaskType')} that would tell how it ended"
-    failures = list(_failures(str(response.get("TaskType")), own))
-    return (TaskState.FAIL, "; ".join(failures)) if failures else (TaskState.DONE, "")
+        return TaskState.FAIL, f"it is FINISH without a {kind or 'TaskType'} that would tell how it ended"
+    failures: list[str] = []
+    done: list[str] = []
+    for way, part in _objects(own):
+        code = _code(part.get("ErrCode"))
+        if code or part.get("Status") == "FAIL":
+            code = plain(part.get("ErrCodeExt")) or code or "none"
+            failures.append(f"{kind}{_written(way)}: {without_queries(part.get('Message'))} (ErrCode {code})")
+        elif part.get("Status") == "SUCCESS":
+            done.append(f"{kind}{_written(way)}")
+    if not failures:
+        return TaskState.DONE, ""
+    told = failures[:_TOLD_PARTS]
+    if done:
+        told.append(
+            f"these parts are done, and a new task would make, and bill, them again: {', '.join(done[:_TOLD_PARTS])}"
+        )
+    return TaskState.FAIL, "; ".join(told)
 
 
-def _failures(path: str, part: Any) -> Iterator[str]:
-    """Each result in an object, at any depth, that says that it failed."""
-    if isinstance(part, list):
-        for number, item in enumerate(part):
-            yield from _failures(f"{path}[{number}]", item)
-    elif isinstance(part, dict):
-        if part.get("ErrCode") or part.get("Status") == "FAIL":
-            code = part.get("ErrCodeExt") or part.get("ErrCode")
-            yield f"{path}: {part.get('Message') or 'no message'} (ErrCode {code})"
-        for key, value in part.items():
-            if key != "Input":
-                yield from _failures(f"{path}.{key}", value)
+def _objects(own: dict[str, Any]) -> Iterator[tuple[_Way, dict[str, Any]]]:
+    """A task's own object and each one in it, at any depth, with the way to it; not the request that it repeats."""
+    yield (), own
+    # A stack of iterators: nothing is made of what is not reached.
+    stack: list[tuple[_Way, Iterator[tuple[str | int, Any]]]] = [((), iter(own.items()))]
+    for _ in range(_VALUES):
+        while (found := next(stack[-1][1], None)) is None:
+            stack.pop()
+            if not stack:
+                return
+        key, part = found
+        if key in ("Input", "InputInfo") or not isinstance(part, (dict, list)):
+            continue
+        way = (stack[-1][0], key)
+        if isinstance(part, dict):
+            yield way, part
+        stack.append((way, iter(part.items() if isinstance(part, dict) else enumerate(part))))
+
+
+def _written(way: _Way) -> str:
+    steps: list[str] = []
+    while way:
+        way, key = way
+        steps.append(f"[{key}]" if isinstance(key, int) else f".{key}")
+    return plain("".join(reversed(steps)))
+
+
+def _code(value: Any) -> str:
+    """An ErrCode as text; empty where it says that nothing is wrong, or is of another type than a code."""
+    return str(value) if value and isinstance(value, int) else plain(value)
 
 
 def _media_files(response: Response) -> dict[str, list[str]]:
@@ -223,22 +289,22 @@ def _media_cos(response: Response) -> list[CosObject]:
     return list(dict.fromkeys(_cos_objects(_own_object(response))))
 
 
-def _cos_objects(part: Any) -> Iterator[CosObject]:
-    """Each output file in COS, wherever in an object it is named beside its storage."""
-    if isinstance(part, list):
-        for item in part:
-            yield from _cos_objects(item)
-    elif isinstance(part, dict):
+def _cos_objects(own: dict[str, Any]) -> Iterator[CosObject]:
+    """Each output file in COS, wherever in a task's own object it is named beside its storage."""
+    for _, part in _objects(own):
         storage = part.get("OutputStorage") or part.get("Storage")
         cos = storage.get("CosOutputStorage") if isinstance(storage, dict) else None
-        if isinstance(cos, dict) and cos.get("Bucket"):
+        bucket, region = (_name(cos.get(name)) for name in ("Bucket", "Region")) if isinstance(cos, dict) else ("", "")
+        if bucket:
             pictures = [picture.get("Path") for picture in _list(part.get("PicInfoSet")) if isinstance(picture, dict)]
             for path in (part.get("Path"), *_list(part.get("ImagePathSet")), *pictures):
-                if isinstance(path, str) and path:
-                    yield CosObject(str(cos["Bucket"]), path.lstrip("/"), str(cos.get("Region") or ""))
-        for key, value in part.items():
-            if key not in ("Input", "InputInfo"):
-                yield from _cos_objects(value)
+                if isinstance(path, str) and path and path.isprintable():
+                    yield CosObject(bucket, path.lstrip("/"), region)
+
+
+def _name(value: Any) -> str:
+    """A bucket's or a region's name, which becomes a part of a host's; empty where it cannot be one."""
+    return value if isinstance(value, str) and _BUCKET_OR_REGION.fullmatch(value) else ""
 
 
 MEDIA = TaskFamily(

@@ -74,6 +74,7 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
             timeout=number("timeout", ClientSettings.timeout),
             requests_per_second=number("requests_per_second", ClientSettings.requests_per_second),
             site=site,
+            cos_region=text("cos_region") or text("region"),
             cos_endpoint=text("cos_endpoint"),
             credential=CredentialSettings(
                 kind=CredentialKind(choice("credential", list(CredentialKind), CredentialKind.STATIC)),

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Never, Unpack
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, Unpack
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_mps.api.errors import About, ApiError, MpsError
-from airflow_provider_mps.api.loop import PrivateLoop
+from airflow_provider_mps.api.loop import PrivateLoop, RunningLoopError, in_a_loop
 from airflow_provider_mps.api.requests import checked_call, task_id
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState
+from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.connection import checked_id, settings_of, shared_settings
 
 if TYPE_CHECKING:
     from airflow_provider_mps.api.auth import Keys
-    from airflow_provider_mps.api.client import CreatedTask, MpsClient
+    from airflow_provider_mps.api.client import CreatedTask, MpsClient, Notes
     from airflow_provider_mps.api.polling import OnChange, Report
     from airflow_provider_mps.api.requests import AudioFields, RequestShape
-    from airflow_provider_mps.api.sessions import Notes
     from airflow_provider_mps.api.settings import ClientSettings
     from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class MpsHook(BaseHook):
     """Calls Tencent Cloud MPS with the credential and the transport of an Airflow connection.
 
+    The methods for DAG authors raise this package's errors as Airflow's: where a retry of the Airflow task could pay
+    again, or cannot help, it is an AirflowFailException too. :meth:`create`, :meth:`describe` and their twins are for
+    operators and sensors, which do that themselves, once they know what their user wants.
+
     :param mps_conn_id: the id of a connection of type ``tencent_mps``.
+    :param cos_region: the region of the buckets in ``cos://bucket/key``; the connection's ``cos_region`` where it is
+        not given.
     """
 
     conn_name_attr = "mps_conn_id"
@@ -36,9 +47,10 @@ class MpsHook(BaseHook):
     conn_type = "tencent_mps"
     hook_name = "Tencent Cloud MPS"
 
-    def __init__(self, mps_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+    def __init__(self, mps_conn_id: str = default_conn_name, cos_region: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.mps_conn_id = mps_conn_id
+        self.cos_region = cos_region
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -61,12 +73,15 @@ class MpsHook(BaseHook):
         :raises InvalidConnectionError: names the field that cannot be used.
         """
         connection = self.get_connection(checked_id(self.mps_conn_id))
-        return settings_of(self.mps_conn_id, connection, connection.extra_dejson)
+        return self._with_region(settings_of(self.mps_conn_id, connection, connection.extra_dejson))
 
     async def aload(self) -> None:
         """Read the connection without blocking the event loop; :attr:`settings` is there afterwards."""
         if "settings" not in self.__dict__:
-            self.__dict__["settings"] = await shared_settings(self.mps_conn_id)
+            self.__dict__["settings"] = self._with_region(await shared_settings(self.mps_conn_id))
+
+    def _with_region(self, settings: ClientSettings) -> ClientSettings:
+        return replace(settings, cos_region=self.cos_region) if self.cos_region else settings
 
     def client(self) -> MpsClient:
         """A client for this connection, to be closed by a ``with`` statement."""
@@ -77,7 +92,8 @@ class MpsHook(BaseHook):
     def get_conn(self) -> Any:
         """The SDK's own typed client, for actions that this package does not wrap.
 
-        It has the SDK's own transport: no repeats, and no promise against paying twice.
+        It has the SDK's own transport: no repeats, and no promise against paying twice. It takes neither a redirect nor
+        a proxy or a password of the environment (``.netrc``).
         """
         from tencentcloud.common.profile.client_profile import ClientProfile
         from tencentcloud.common.profile.http_profile import HttpProfile
@@ -85,7 +101,9 @@ class MpsHook(BaseHook):
 
         from airflow_provider_mps.api.auth import sdk_credential
 
-        settings = self.settings
+        with airflow_errors():
+            settings = self.settings
+            credential = sdk_credential(settings.credential)
         http = HttpProfile(
             protocol=settings.scheme,
             endpoint=f"{settings.host}:{settings.port}" if settings.port else settings.host,
@@ -94,7 +112,13 @@ class MpsHook(BaseHook):
             certification=None if settings.verify is True else settings.verify,
         )
         profile = ClientProfile(httpProfile=http, language="en-US")
-        return SdkClient(sdk_credential(settings.credential), settings.region, profile)
+        client = SdkClient(credential, settings.region, profile)
+        # The SDK has no option for these. requests would hand the token on to wherever a redirect leads.
+        connection = client.request.conn
+        connection.proxy = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else None
+        connection._session.trust_env = False
+        connection._session.max_redirects = 0
+        return client
 
     def keys(self) -> Keys:
         """The keys that the connection's credential gives now.
@@ -103,54 +127,73 @@ class MpsHook(BaseHook):
         """
         from airflow_provider_mps.api.auth import Credentials
 
-        with PrivateLoop() as loop:
+        with airflow_errors(), PrivateLoop() as loop:
             return loop.run(Credentials(self.settings.credential, self.settings.timeout).aresolve())
 
     def call(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
         """Call any action of the API; the ``Response`` object. Names are as the API writes them.
 
-        Reads (Describe..., List..., Get...) are repeated when that may help, anything else only where it surely
+        Reads (Describe..., List..., Get...) are repeated when that may help, anything else only where it certainly
         did not run.
 
         :raises CallError: the call failed; ``failure`` says whether it may have run.
+        :raises AmbiguousCreateError: no read: it was sent, and may have run. Airflow does not retry it.
+        :raises RunningLoopError: an event loop runs here: await :meth:`acall`.
         """
-        return self.call_once(action, params)
-
-    def call_once(self, action: str, params: dict[str, Any], notes: Notes | None = None) -> dict[str, Any]:
-        """The same for a caller that remembers what it has sent.
-
-        :param notes: what remembers the call.
-        """
-        from airflow_provider_mps.api.client import Sending
-
-        action, params = checked_call(action, params)
-        sending = Sending(partial(notes.sending, ""), notes.refused) if notes else None
-        with self.client() as client:
-            return client.run(client.acall(action, params, sending))
+        with airflow_errors():
+            return self._run(self.acall, action, params)
 
     async def acall(self, action: str, params: dict[str, Any]) -> dict[str, Any]:
         """The async twin of :meth:`call`."""
-        from airflow_provider_mps.api.client import MpsClient
+        with airflow_errors():
+            return await self._acall(action, params)
+
+    def call_once(self, action: str, params: dict[str, Any], notes: Notes) -> dict[str, Any]:
+        """:meth:`call` for an operator, which remembers what it has sent.
+
+        :param notes: what remembers the call.
+        """
+        return self._run(self._acall, action, params, notes)
+
+    async def _acall(self, action: str, params: dict[str, Any], notes: Notes | None = None) -> dict[str, Any]:
+        from airflow_provider_mps.api.client import Sending
 
         action, params = checked_call(action, params)
         await self.aload()
-        async with MpsClient(self.settings) as client:
-            return await client.acall(action, params)
+        async with self.client() as client:
+            return await client.acall(action, params, sending=Sending(notes))
 
     def create_aigc_audio_task(self, **fields: Unpack[AudioFields[Never]]) -> str:
-        """Ask for AI-generated audio; the TaskId. Every accepted call is billed.
+        """Ask for AI-generated audio; the TaskId. Every accepted call is billed, and nothing remembers it.
 
         :param fields: the arguments of ``CreateAigcAudioTaskOperator`` that describe the request.
         :raises InvalidArgumentError: an argument cannot be sent; nothing was.
-        :raises AmbiguousCreateError: it was sent, and a paid task may exist.
+        :raises AmbiguousCreateError: it was sent, and a paid task may exist. Airflow does not retry it.
+        :raises RunningLoopError: an event loop runs here: await :meth:`acreate_aigc_audio_task`.
         """
+        with airflow_errors():
+            return self._run(self.acreate_aigc_audio_task, **fields)
+
+    async def acreate_aigc_audio_task(self, **fields: Unpack[AudioFields[Never]]) -> str:
+        """The async twin of :meth:`create_aigc_audio_task`."""
         from airflow_provider_mps.api.requests import AUDIO_REQUEST
 
-        return self.create(AUDIO_REQUEST, AUDIO_REQUEST.build(fields)).task_id
+        with airflow_errors():
+            return (await self.acreate(AUDIO_REQUEST, AUDIO_REQUEST.build(fields))).task_id
 
     def describe_aigc_audio_task(self, mps_task_id: str) -> TaskStatus:
-        """The status of an AIGC audio task."""
-        return self.describe(AIGC_AUDIO, task_id("mps_task_id", mps_task_id))
+        """The status of an AIGC audio task.
+
+        :raises CallError: there was no answer, or it was no.
+        :raises RunningLoopError: an event loop runs here: await :meth:`adescribe_aigc_audio_task`.
+        """
+        with airflow_errors():
+            return self._run(self.adescribe_aigc_audio_task, mps_task_id)
+
+    async def adescribe_aigc_audio_task(self, mps_task_id: str) -> TaskStatus:
+        """The async twin of :meth:`describe_aigc_audio_task`."""
+        with airflow_errors():
+            return await self.adescribe(AIGC_AUDIO, task_id("mps_task_id", mps_task_id))
 
     def create(
         self,
@@ -165,13 +208,25 @@ class MpsHook(BaseHook):
         :param next_session: whether to make another task under another SessionId, where the first one has failed.
         :param notes: what remembers the task.
         :raises AmbiguousCreateError: it was sent, and a paid task may exist.
-        :raises DuplicateSessionError: MPS has the task already, and does not say which one it is.
+        :raises DuplicateSessionError: MPS has the task already, and which one it is could not be found out.
         :raises FirstTaskFailedError: MPS has the task already, and it has failed.
         """
+        return self._run(self.acreate, shape, params, next_session=next_session, notes=notes)
+
+    async def acreate(
+        self,
+        shape: RequestShape,
+        params: dict[str, Any],
+        *,
+        next_session: bool = False,
+        notes: Notes | None = None,
+    ) -> CreatedTask:
+        """The async twin of :meth:`create`."""
         from airflow_provider_mps.api.sessions import create_once
 
-        with self.client() as client:
-            created = client.run(create_once(client, shape, params, next_session=next_session, notes=notes))
+        await self.aload()
+        async with self.client() as client:
+            created = await create_once(client, shape, params, next_session=next_session, notes=notes)
         _stats().incr("mps.submitted", tags={"action": shape.action})
         return created
 
@@ -181,9 +236,22 @@ class MpsHook(BaseHook):
         :param within: seconds for the question with all its repeats.
         :raises CallError: there was no answer, or it was no.
         """
-        with self.client() as client:
-            response = client.call(family.describe, {"TaskId": mps_task_id}, within)
+        return self._run(self.adescribe, family, mps_task_id, within)
+
+    async def adescribe(self, family: TaskFamily, mps_task_id: str, within: float | None = None) -> TaskStatus:
+        """The async twin of :meth:`describe`."""
+        await self.aload()
+        async with self.client() as client:
+            response = await client.acall(family.describe, {"TaskId": mps_task_id}, within)
         return family.status(mps_task_id, response)
+
+    def _run(self, twin: Callable[_P, Coroutine[Any, Any, _T]], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run a method's async twin to its end. The connection is read before, in the caller's own thread."""
+        if in_a_loop():
+            raise RunningLoopError(twin.__qualname__)
+        _ = self.settings
+        with PrivateLoop() as loop:
+            return loop.run(twin(*args, **kwargs))
 
     async def abort(self, family: TaskFamily, mps_task_id: str) -> str:
         """Stop a task that still waits, where the API can (ManageTask); a sentence that says what became of it."""

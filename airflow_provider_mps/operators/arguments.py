@@ -22,6 +22,7 @@ class CreateArguments(AirflowArguments, total=False):
     """What CreateTaskOperator takes beside the request."""
 
     mps_conn_id: str | XComArg
+    cos_region: str | XComArg | None
     wait_for_completion: bool
     deferrable: bool
     poll_interval: float | timedelta
@@ -29,12 +30,6 @@ class CreateArguments(AirflowArguments, total=False):
     durable: bool
     retry_ambiguous_create: bool
     max_poll_failures: int
-
-
-class MediaArguments(CreateArguments, total=False):
-    """What MediaTaskOperator takes beside the request."""
-
-    cos_region: str | XComArg | None
 
 
 class AudioArguments(AudioFields["XComArg"], CreateArguments, total=False):
@@ -49,9 +44,9 @@ class ImageArguments(ImageFields["XComArg"], CreateArguments, total=False):
     """Of CreateAigcImageTaskOperator."""
 
 
-class ProcessMediaArguments(ProcessMediaFields["XComArg"], MediaArguments, total=False):
+class ProcessMediaArguments(ProcessMediaFields["XComArg"], CreateArguments, total=False):
     """Of ProcessMediaOperator."""
 
 
-class EditMediaArguments(EditMediaFields["XComArg"], MediaArguments, total=False):
+class EditMediaArguments(EditMediaFields["XComArg"], CreateArguments, total=False):
     """Of EditMediaOperator."""

@@ -39,6 +39,8 @@ class CreateTaskOperator(WaitsForTask):
     """Creates a task of one family and, if wanted, waits for it. Base of the operators below.
 
     :param mps_conn_id: the Airflow connection.
+    :param cos_region: the region of the buckets in ``cos://bucket/key``; the connection's ``cos_region`` where it is
+        not given. A URL of COS, such as those of the XCom ``cos_urls``, tells it itself.
     :param wait_for_completion: whether to wait until the task has ended.
     :param deferrable: how to wait: in the triggerer, or here.
     :param poll_interval: seconds between two polls; longer when the account's limit asks for that.
@@ -51,7 +53,7 @@ class CreateTaskOperator(WaitsForTask):
     """
 
     request: ClassVar[RequestShape]
-    template_fields: Sequence[str] = ("mps_conn_id",)
+    template_fields: Sequence[str] = ("mps_conn_id", "cos_region")
     store_cos_param: Mapping[str, Any] | None = None
     ui_color = "#d9ecff"
     text_fields: ClassVar[frozenset[str]] = frozenset({"mps_conn_id"})
@@ -80,6 +82,7 @@ class CreateTaskOperator(WaitsForTask):
         self,
         *,
         mps_conn_id: str | XComArg = MpsHook.default_conn_name,
+        cos_region: str | XComArg | None = None,
         wait_for_completion: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | timedelta = 5,
@@ -93,6 +96,7 @@ class CreateTaskOperator(WaitsForTask):
             setattr(self, name, kwargs.pop(name, None))
         super().__init__(**kwargs)
         self.mps_conn_id = cast("str", mps_conn_id)  # once it is rendered
+        self.cos_region = cast("str | None", cos_region)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = poll_interval
@@ -103,6 +107,10 @@ class CreateTaskOperator(WaitsForTask):
         self._hook: MpsHook | None = None
         self._memory: Memory | None = None
         self._rendering_text = False
+
+    @property
+    def hook(self) -> MpsHook:
+        return MpsHook(self.mps_conn_id, self.cos_region)
 
     def _do_render_template_fields(
         self,
@@ -145,7 +153,7 @@ class CreateTaskOperator(WaitsForTask):
             deadline = self._deadline(began)
             hook = self._hook = self.hook
             memory = self._memory = self._remember(context, hook, digest(self.request.action, params))
-            status = self._earlier_task(hook, memory, params, context["ti"], deadline)
+            status = self._earlier_task(hook, memory, params, context, deadline)
             if status is None:
                 self._submit(hook, memory, params)
             failed = status is not None and status.state is TaskState.FAIL
@@ -200,10 +208,10 @@ class CreateTaskOperator(WaitsForTask):
                 if again
                 else "if this try fails after the create, a retry creates, and pays for, a new task.",
             )
-        return Memory(store, request_digest, ti.max_tries, hook.settings.account, self.log, self.family.title)
+        return Memory(store, request_digest, ti.max_tries, hook.settings.account, self.log)
 
     def _earlier_task(
-        self, hook: MpsHook, memory: Memory, params: dict[str, Any], ti: Any, deadline: float | None
+        self, hook: MpsHook, memory: Memory, params: dict[str, Any], context: Context, deadline: float | None
     ) -> TaskStatus | None:
         """The status of the task that an earlier try made, or None where a new one is to be made.
 
@@ -213,7 +221,7 @@ class CreateTaskOperator(WaitsForTask):
         entry = memory.recall()
         cleared = entry is not None and memory.cleared_since(entry)
         if self.request.repeatable:
-            params.setdefault("SessionId", self._session_id(ti, params, entry, cleared))
+            params.setdefault("SessionId", self._session_id(context, params, entry, cleared))
         if entry is None or entry.stage is Stage.FAILED or (cleared and entry.stage is Stage.DONE):
             return None
         if entry.task_id:
@@ -268,9 +276,11 @@ class CreateTaskOperator(WaitsForTask):
         self.log.warning("MPS no longer knows task %s of an earlier try: creating a new one.", entry.task_id)
         return None
 
-    def _session_id(self, ti: Any, params: dict[str, Any], entry: Remembered | None, cleared: bool) -> str:
-        """A SessionId that all tries of a task instance share, and that a clear changes: a clear raises max_tries.
+    def _session_id(self, context: Context, params: dict[str, Any], entry: Remembered | None, cleared: bool) -> str:
+        """A SessionId that all tries of a task instance share.
 
+        A clear changes it, for it raises max_tries. So does a run that is deleted and made again under its old run_id,
+        for it starts at another time; Airflow changes a run's start_date only when tasks of an ended one are cleared.
         One that was sent without an answer is kept over a clear, too: MPS itself knows whether it ran.
         """
         from airflow_provider_mps.api.sessions import session_id
@@ -278,7 +288,8 @@ class CreateTaskOperator(WaitsForTask):
         if entry and entry.stage is Stage.SENDING and entry.session_id:
             return entry.session_id
         request_digest = digest(self.request.action, params)
-        of_this_task = session_id(request_digest, ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries)
+        ti, started = context["ti"], getattr(context.get("dag_run"), "start_date", None)
+        of_this_task = session_id(request_digest, ti.dag_id, ti.run_id, started, ti.task_id, ti.map_index, ti.max_tries)
         failed = entry is not None and entry.stage is Stage.FAILED and not cleared
         return session_id(of_this_task, entry.task_id) if entry and failed else of_this_task
 

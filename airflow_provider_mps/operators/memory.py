@@ -9,13 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_mps.api.errors import AmbiguousCreateError, MpsError
 from airflow_provider_mps.api.patience import patience
-
-if TYPE_CHECKING:
-    from airflow_provider_mps.api.client import CreatedTask
 
 KEY = "mps_task"
 RETENTION = timedelta(days=7)
@@ -103,14 +100,10 @@ class Memory:
     :param max_tries: ``ti.max_tries``.
     :param account: whose task it is, and where.
     :param log: the task's log.
-    :param title: of the kind of task.
     """
 
-    def __init__(
-        self, store: Any, request_digest: str, max_tries: int, account: str, log: Any, title: str = ""
-    ) -> None:
+    def __init__(self, store: Any, request_digest: str, max_tries: int, account: str, log: Any) -> None:
         self._store = store
-        self._title = title
         self._digest = request_digest
         self._max_tries = max_tries
         self._account = account
@@ -168,11 +161,10 @@ class Memory:
         except Exception:
             self._log.exception("The task state store could not be changed: a retry takes the create to be in doubt.")
 
-    def created(self, task: CreatedTask) -> None:
+    def created(self, task_id: str) -> None:
         """A task exists. It does so whether or not this can be written."""
-        self.task_id = task.task_id
-        self._log.info("Submitted %s task %s (RequestId %s)", self._title, task.task_id, task.request_id)
-        self._write_surely(self._new(Stage.CREATED, task_id=task.task_id))
+        self.task_id = task_id
+        self._write_surely(self._new(Stage.CREATED, task_id=task_id))
 
     def answered(self, response: dict[str, Any]) -> None:
         """An action without a TaskId of ours has run."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_mps.api.cos import CosObject
-from airflow_provider_mps.api.errors import InvalidArgumentError
 from airflow_provider_mps.api.requests import (
     AUDIO_REQUEST,
     EDIT_MEDIA_REQUEST,
@@ -67,7 +66,8 @@ class CreateAigcAudioTaskOperator(AigcTaskOperator):
     ``video_urls`` where there are any; ``result`` is
     ``{"TaskId", "Status", "AudioInfos": [{"Url", "Duration"}], "VideoInfos"}``.
 
-    :param video_infos: reference videos: URLs that MPS can reach, or the API's objects.
+    :param video_infos: reference videos: URLs that MPS can reach, files of the account in COS (``cos://bucket/key`` or
+        their URLs without a signature, sent signed for an hour: needs the extra ``cos``), or the API's objects.
     :param audio_infos: reference audio, likewise.
     :param output_audio_format: ``mp3`` or ``wav``.
     """
@@ -88,9 +88,10 @@ class CreateAigcVideoTaskOperator(AigcTaskOperator):
 
     :param negative_prompt: what to leave out.
     :param enhance_prompt: whether the service may improve the prompt.
-    :param image_url: the first frame.
-    :param last_image_url: the last frame.
-    :param image_infos: reference images: URLs that MPS can reach, or the API's objects.
+    :param image_url: the first frame: a URL that MPS can reach, or a file of the account in COS (``cos://bucket/key``
+        or its URL without a signature, sent signed for an hour: needs the extra ``cos``).
+    :param last_image_url: the last frame, likewise.
+    :param image_infos: reference images, likewise, or the API's objects.
     :param video_infos: reference videos, likewise.
     :param audio_infos: reference audio, likewise.
     :param subject_infos: subjects to keep alike, as the API's objects.
@@ -113,7 +114,8 @@ class CreateAigcImageTaskOperator(AigcTaskOperator):
 
     :param negative_prompt: what to leave out.
     :param enhance_prompt: whether the service may improve the prompt.
-    :param image_infos: reference images: URLs that MPS can reach, or the API's objects.
+    :param image_infos: reference images: URLs that MPS can reach, files of the account in COS (``cos://bucket/key`` or
+        their URLs without a signature, sent signed for an hour: needs the extra ``cos``), or the API's objects.
     :param output_image_count: how many images.
     """
 
@@ -131,10 +133,9 @@ class MediaTaskOperator(CreateTaskOperator):
     Their requests have a SessionId, made from the request and the task instance where none is given: after a lost
     answer they are sent again, and MPS makes no second task of that. A clear of the Airflow task makes a new one.
 
-    :param cos_region: the region of the buckets in ``cos://bucket/key``; the connection's ``region`` where it is not
-        given.
-    :param input_url: a URL that MPS can reach.
-    :param input_cos: ``cos://bucket/key``, or ``{"Bucket", "Region", "Object"}``.
+    :param input_url: a URL that MPS can reach; or, as for ``input_cos``, what names a file of the account in COS.
+    :param input_cos: ``cos://bucket/key``, the file's URL in COS without a signature, or
+        ``{"Bucket", "Region", "Object"}``.
     :param output_storage: the API's TaskOutputStorage; or, instead of it, the next one.
     :param output_cos: ``{"Bucket", "Region"}``.
     :param task_notify_config: whom MPS notifies.
@@ -145,27 +146,20 @@ class MediaTaskOperator(CreateTaskOperator):
     """
 
     family = MEDIA
-    template_fields: Sequence[str] = (*CreateTaskOperator.template_fields, "cos_region")
     operator_extra_links = (StoredInCosLink(),)
-    input_cos: str | Mapping[str, Any] | None
-
-    def __init__(self, *, cos_region: str | XComArg | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.cos_region = cast("str | None", cos_region)  # once it is rendered
 
     def _arguments(self) -> dict[str, Any]:
         arguments = super()._arguments()
-        if isinstance(self.input_cos, str) and self.input_cos:
-            arguments["input_cos"] = self._cos_input("input_cos", self.input_cos)
+        for name in ("input_url", "input_cos"):
+            arguments[name] = self._with_region(name, arguments[name])
         return arguments
 
-    def _cos_input(self, argument: str, uri: str) -> dict[str, str]:
-        """The API's CosInputInfo for a ``cos://bucket/key``."""
-        region = self.cos_region or self.hook.settings.region
-        if not region:
-            raise InvalidArgumentError("cos_region", f"is needed for {argument}, as the connection has no region")
-        file = CosObject.from_uri(argument, uri, region)
-        return {"Bucket": file.bucket, "Region": file.region, "Object": file.key}
+    def _with_region(self, argument: str, value: Any) -> Any:
+        """For a ``cos://bucket/key`` the object's URL, which names the region too; anything else as it is."""
+        if not isinstance(value, str) or not value.startswith("cos://"):
+            return value
+        file = CosObject.named_by(argument, value, self.hook.settings.cos_region)
+        return file and file.url
 
 
 class ProcessMediaOperator(MediaTaskOperator):
@@ -223,15 +217,9 @@ class EditMediaOperator(MediaTaskOperator):
 
     def _with_cos_input(self, file: dict[str, Any]) -> dict[str, Any]:
         """An EditMediaFileInfo whose URL, if it leads to COS, is named as MPS wants it."""
-        uri = str(((file.get("InputInfo") or {}).get("UrlInputInfo") or {}).get("Url") or "")
-        found = CosObject.from_url(uri) if "?" not in uri else None
-        if found:
-            cos = {"Bucket": found.bucket, "Region": found.region, "Object": found.key}
-        elif uri.startswith("cos://"):
-            cos = self._cos_input("file_infos", uri)
-        else:
-            return file
-        return file | {"InputInfo": {"Type": "COS", "CosInputInfo": cos}}
+        url = str(((file.get("InputInfo") or {}).get("UrlInputInfo") or {}).get("Url") or "")
+        found = CosObject.named_by("file_infos", self._with_region("file_infos", url), "")
+        return file | {"InputInfo": found.input_info} if found else file
 
 
 class MpsApiOperator(BaseOperator):

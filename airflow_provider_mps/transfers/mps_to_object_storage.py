@@ -63,7 +63,8 @@ class MpsToObjectStorageOperator(BaseOperator):
     :param storage_conn_id: the Airflow connection of the object storage; also ``s3://conn_id@bucket/...``.
     :param mps_conn_id: the Airflow connection whose keys sign what is in COS, and whose ``proxy`` and ``verify`` hold
         for all downloads. Where it does not exist, https URLs are downloaded without a proxy, TLS verified.
-    :param cos_region: the region of the buckets of ``cos://`` URIs; the connection's ``region`` where it is not given.
+    :param cos_region: the region of the buckets of ``cos://`` URIs; the connection's ``cos_region`` where it is not
+        given.
     :param timeout: seconds (a number or a timedelta) without a byte after which a download counts as cut off.
     :param download_timeout: seconds (likewise) for each file as a whole, repeats included: one hour.
     :param max_bytes: a larger file is refused: 10 GiB.
@@ -190,9 +191,9 @@ class MpsToObjectStorageOperator(BaseOperator):
             raise InvalidConnectionError(f"Connection {self.mps_conn_id}: is not defined; cos:// needs its keys")
         if source.cos.region:
             return source
-        region = self.cos_region or settings.region
+        region = self.cos_region or settings.cos_region
         if not region:
-            raise InvalidArgumentError("cos_region", "is needed for cos://, as the connection has no region")
+            raise InvalidArgumentError("cos_region", "is needed for cos://, as the connection has no cos_region")
         cos = CosObject(source.cos.bucket, source.cos.key, region if isinstance(region, str) else "")
         cos.check("urls")
         return _Source(source.url, cos, source.extra)

@@ -32,7 +32,10 @@ def test_no_uri_of_an_object(uri: str) -> None:
         ("https://a-125.cos.ap-tokyo.tencentcos.cn/y.mp4", STORE, CosObject("a-125", "y.mp4", "ap-tokyo")),
         ("https://cdn.example/1/y.mp4", STORE, CosObject("films-1250000000", "parts/of it/y.mp4", "ap-singapore")),
         ("https://cdn.example/1/y.mp4", None, None),
+        ("https://a-125.cos.ap-tokyo.myqcloud.com/y%0Az.mp4", STORE, None),
         ("https://a-125.cos.ap-tokyo.myqcloud.com.evil.example/y.mp4", None, None),
+        ("https://[a-125/y.mp4", None, None),
+        ("https://[a-125/y.mp4", STORE, None),
     ],
 )
 def test_a_result_s_url_leads_to_its_object(url: str, store: dict[str, str] | None, found: CosObject | None) -> None:
@@ -47,6 +50,22 @@ def test_a_real_endpoint_has_the_bucket_in_its_name_and_the_token_in_its_query()
     assert query["X-Amz-Security-Token"] == ["its-token"]
     assert query["X-Amz-Credential"][0].startswith("id/")
     assert "key" not in url.query.replace("its-token", "")
+
+
+def test_what_aws_itself_is_set_to_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_PROFILE", "AWS_CA_BUNDLE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN", "AWS_USE_FIPS_ENDPOINT"):
+        monkeypatch.setenv(name, "not-there")
+    url = urlsplit(signed_url(CosObject("a-125", "y.mp4", "ap-tokyo"), Keys("id", "key", None), ""))
+    assert url.netloc == "a-125.cos.ap-tokyo.myqcloud.com"
+    assert "not-there" not in url.query
+
+
+@pytest.mark.parametrize(
+    "file", [CosObject("A", "k", "ap-x"), CosObject("a.b", "k", "ap-x"), CosObject("a", "k", "x/"), CosObject("a", "k")]
+)
+def test_nothing_is_signed_for_a_host_that_is_not_cos(file: CosObject) -> None:
+    with pytest.raises(InvalidArgumentError):
+        signed_url(file, Keys("id", "key", None), "")
 
 
 def test_an_own_endpoint_is_used() -> None:

@@ -1,21 +1,23 @@
 """Other libraries' logs, turned up to DEBUG: nothing of ours that is secret, and all of everybody else's."""
 
 import asyncio
+import logging
 import ssl
 import time
+import uuid
 from typing import Any
 
 import httpx
 import pytest
 
 from airflow_provider_mps.api.client import MpsClient
-from airflow_provider_mps.api.errors import MpsError
-from airflow_provider_mps.api.redaction import without_queries
+from airflow_provider_mps.api.errors import Failure, MpsError, TransportError
+from airflow_provider_mps.api.redaction import plain_url, withheld, without_queries
 from airflow_provider_mps.api.settings import CredentialKind, CredentialSettings
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
 from tests.doubles.emulators import CREATE, DESCRIBE
-from tests.doubles.logs import Lines, no_secret_in
+from tests.doubles.logs import Lines, no_secret_in, told_by
 from tests.doubles.seen import MUSIC
 from tests.doubles.servers import Handler, LoopbackServer
 
@@ -89,8 +91,70 @@ def test_somebody_elses_calls_go_on_logging(emulator: MpsEmulator, logged: Lines
         ),
         ("what? nothing", "what? nothing"),
         (None, "no message"),
+        (["https://a.example/?sign=secret"], "no message"),
+        ("look at HTTPS://A.example/b?Sign=secret", "look at HTTPS://A.example/b?..."),
+        ("at https://a.example/my song's file.mp3?sign=secret now", "at https://a.example/my song's file.mp3?... now"),
+        ('at "https://a.example/b?x=\'"1"\'&sign=secret" now', 'at "https://a.example/b?..." now'),
+        ("https://a.example/b?x=1 2&sign=secret", "https://a.example/b?... 2&..."),
+        ("https://a.example/b;sign=secret", "https://a.example/b;..."),
+        ("https://a.example/b#sign=secret", "https://a.example/b#..."),
+        ("https://user:secret@a.example/b", "https://a.example/b"),
+        ("s3://user:se@cr:et@bucket/b", "s3://bucket/b"),
+        ("https%3A%2F%2Fa.example%2Fb%3Fsign%3Dsecret", "https%3A%2F%2Fa.example%2Fb%3F..."),
+        (r"https:\/\/a.example\/b?sign=secret", r"https:\/\/a.example\/b?..."),
+        ("it is 1;2 or #3: a?b", "it is 1;2 or #3: a?b"),
+        ("a\nb\x1b[31m\u202ec", "a b [31m c"),
+        ("x " * 2040 + "https://user:secret" + "@a.example/" + "y" * 5000, ("x " * 2040)[:500] + "..."),
         ("x" * 600, "x" * 500 + "..."),
     ],
 )
 def test_texts_of_the_service_lose_their_queries(text: Any, told: str) -> None:
     assert without_queries(text) == told
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        (
+            "HTTPS://user:secret@A.example:8443/my song's \"b\".mp3;sign=secret?x='1' &y#z",
+            'https://A.example:8443/my song\'s "b".mp3',
+        ),
+        ("cos://a-125/one;two.mp3?sign=secret", "cos://a-125/one;two.mp3"),
+        ("s3://my_conn@bucket/a@b", "s3://bucket/a@b"),
+        ("/folder/a#b", "/folder/a"),
+    ],
+)
+def test_a_url_is_told_without_what_may_be_secret(url: str, told: str) -> None:
+    assert plain_url(url) == told
+
+
+def test_loggers_that_come_later_are_reached_too(emulator: MpsEmulator, logged: Lines) -> None:
+    with withheld():
+        pass
+    later = [logging.getLogger(f"{name}.{uuid.uuid4()}") for name in ("botocore", "httpx", "urllib3", "nobody")]
+    with withheld():
+        for logger in later:
+            logger.error("in %s", logger.name)
+    for logger in later:
+        logger.error("after %s", logger.name)
+    assert logged.lines == [f"in {later[-1].name}", *(f"after {logger.name}" for logger in later)]
+
+
+@pytest.mark.parametrize("role", ["login", "token", "region"])
+@pytest.mark.parametrize("put", ["a\npasted\n", "pasted\r\nX-Other: 1", "pasted\x00", "pasted\u2028", "pasted\ud800"])
+def test_what_no_header_can_hold_is_not_quoted_and_never_sent(
+    emulator: MpsEmulator, logged: Lines, role: str, put: str
+) -> None:
+    keys = CredentialSettings(
+        secret_id=f"id{put}x" if role == "login" else "emulator-id",
+        secret_key="emulator-key",
+        token=put if role == "token" else "",
+    )
+    spoilt = settings(emulator.port, credential=keys, region=put if role == "region" else "")
+    for repeatable in (False, True):
+        with MpsClient(spoilt) as client, pytest.raises(TransportError, match="no HTTP header can hold") as refused:
+            client.run(client.create(CREATE, {"Prompt": "rain"}, repeatable))
+        assert refused.value.failure is Failure.FINAL
+        told = [*told_by(refused.value), *logged.lines]
+        assert [text for text in told if "pasted" in text] == []
+    assert emulator.requests == []

@@ -4,9 +4,11 @@ import asyncio
 import select
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import trustme
 
 from airflow_provider_mps.api.client import MpsClient, Sending
 from airflow_provider_mps.api.errors import (
@@ -21,6 +23,7 @@ from airflow_provider_mps.api.errors import (
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import Call, settings
 from tests.doubles.emulators import CREATE, DESCRIBE
+from tests.doubles.logs import Lines
 from tests.doubles.seen import MUSIC as PROMPT
 from tests.doubles.servers import Handler, LoopbackServer, hang, open_connections
 
@@ -64,6 +67,59 @@ def test_tls_with_a_ca_bundle_or_unverified(call: Call, tls: ssl.SSLContext, ca_
 def test_a_ca_bundle_that_is_not_there_is_named(call: Call) -> None:
     with pytest.raises(InvalidConnectionError, match=r"verify: no CA bundle at '/nowhere/ca.pem'"):
         call(settings(1, scheme="https", verify="/nowhere/ca.pem"), CREATE, PROMPT)
+
+
+def test_a_ca_bundle_that_has_changed_is_read_again(
+    call: Call, tls: ssl.SSLContext, ca_bundle: str, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    trustme.CA().cert_pem.write_to_path(str(bundle))
+    with MpsEmulator(ssl_context=tls) as emulator:
+        checked = settings(emulator.port, scheme="https", verify=str(bundle))
+        with MpsClient(checked) as long_lived:
+            with pytest.raises(TransportError, match="CERTIFICATE_VERIFY_FAILED"):
+                call(checked, CREATE, PROMPT)
+            with pytest.raises(TransportError, match="CERTIFICATE_VERIFY_FAILED"):
+                long_lived.run(long_lived.attempt(CREATE, PROMPT))
+            bundle.write_bytes(Path(ca_bundle).read_bytes())
+            assert call(checked, CREATE, PROMPT)["TaskId"]
+            # A poller's client lives as long as somebody waits. What fails first makes it read the bundle again.
+            with suppress(TransportError):
+                long_lived.run(long_lived.attempt(CREATE, PROMPT))
+            assert long_lived.call(CREATE, PROMPT)["TaskId"]
+            bundle.write_text("nothing")
+            with pytest.raises(InvalidConnectionError, match="verify: no CA bundle"):
+                call(checked, CREATE, PROMPT)
+            assert long_lived.call(CREATE, PROMPT)["TaskId"]
+
+
+def test_an_unverified_endpoint_is_warned_of_once(
+    call: Call, tls: ssl.SSLContext, ca_bundle: str, logged: Lines
+) -> None:
+    with MpsEmulator(ssl_context=tls) as emulator:
+        call(settings(emulator.port, scheme="https", verify=ca_bundle), CREATE, PROMPT)
+        assert not logged.of("verify=false")
+        for _ in range(3):
+            call(settings(emulator.port, scheme="https", verify=False), CREATE, PROMPT)
+        [line] = logged.of("verify=false")
+        assert f"https://127.0.0.1:{emulator.port}/" in line
+
+
+def test_what_the_way_says_of_a_failure_is_one_printable_line(call: Call) -> None:
+    def illegal(handler: Handler) -> None:
+        handler.wfile.write(
+            b"HTTP/1.1 200 https://a.example/?sign=secret\r\n\x1b[2J: https://b.example/?sign=secret\r\n\r\n"
+        )
+
+    def refuses(handler: Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 407 \xff https://b.example/?sign=secret\r\n\r\n")
+
+    with LoopbackServer(illegal) as server, LoopbackServer(refuses) as proxy:
+        for way in (settings(server.server_port), settings(1, scheme="https", proxy=proxy.url)):
+            with pytest.raises(TransportError) as failed:
+                call(way, CREATE, PROMPT)
+            assert str(failed.value).isprintable()
+            assert "sign=" not in str(failed.value)
 
 
 @pytest.mark.parametrize("kind", ["hang", "hang_after", "drip", "drip_headers"])

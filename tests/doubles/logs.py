@@ -12,8 +12,6 @@ import pytest
 import structlog
 from structlog.stdlib import PositionalArgumentsFormatter
 
-LOGGERS = ("", "httpx", "httpcore", "urllib3", "tencentcloud_sdk_common", "airflow", "airflow_provider_mps", "asyncio")
-
 
 class Lines(logging.Handler):
     """All that is logged, as text: Airflow's own loggers are structlog's, those of the libraries are logging's.
@@ -68,8 +66,8 @@ def logged() -> Iterator[Lines]:
 
 @pytest.fixture
 def all_turned_up() -> Iterator[None]:
-    """Every logger at DEBUG, as a user would set it who looks for something else."""
-    loggers = [logging.getLogger(name) for name in LOGGERS]
+    """Every logger that there is at DEBUG, as a user would set it who looks for something else; new ones inherit it."""
+    loggers = [logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.DEBUG)
@@ -92,3 +90,12 @@ def forget_secrets() -> None:
         from airflow.sdk._shared.secrets_masker.secrets_masker import _secrets_masker
 
         _secrets_masker().reset_masker()
+
+
+def told_by(error: BaseException | None) -> Iterator[str]:
+    """All that an error says, and those that it came from."""
+    while error is not None:
+        yield from (str(error), repr(error), repr(error.args), *getattr(error, "__notes__", ()))
+        if error.__cause__ is not None and error.__context__ is not error.__cause__:
+            yield from told_by(error.__context__)
+        error = error.__cause__ or error.__context__

@@ -81,6 +81,13 @@ class Outcome:
     xcoms: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class DagRun:
+    """What Airflow tells of a DAG run beside its ids, as far as it is used."""
+
+    start_date: datetime.datetime = field(default_factory=partial(datetime.datetime.now, datetime.UTC))
+
+
 class TaskInstance:
     """One task of one DAG run, with the task state store that Airflow keeps for it.
 
@@ -91,6 +98,7 @@ class TaskInstance:
     :ivar kills: at which step the worker of each try is killed; None, or no entry: it lives.
     :ivar triggerer_dies: whether the triggerer is lost once during each deferral, and started again.
     :ivar fails_after_execute: how many tries fail when ``execute`` has returned, by what Airflow does then.
+    :ivar dag_run: what Airflow tells of the run; to be replaced when a user deletes it and makes it again.
     :ivar has_store: whether Airflow has a task state store, as it does from 3.3 on.
     :ivar stored: what is in it: JSON, by key.
     :ivar failing_writes: for each write to it, whether it fails; past its end all go well.
@@ -104,6 +112,7 @@ class TaskInstance:
         self.kills: list[int | None] = []
         self.triggerer_dies = False
         self.fails_after_execute = 0
+        self.dag_run = DagRun()
         self.has_store = True
         self.stored: dict[str, str] = {}
         self.failing_writes: Iterator[bool] = iter(())
@@ -141,7 +150,9 @@ class TaskInstance:
     @property
     def context(self) -> Any:
         """What Airflow hands to ``execute``, as far as it is used."""
-        return {"ti": self, "outlet_events": {}} | ({"task_state_store": self} if self.has_store else {})
+        return {"ti": self, "dag_run": self.dag_run, "outlet_events": {}} | (
+            {"task_state_store": self} if self.has_store else {}
+        )
 
     def _one_try(self) -> Any:
         task = self.make()

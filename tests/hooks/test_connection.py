@@ -30,6 +30,7 @@ AS_JSON = {
     "role_session_name": "airflow",
     "cvm_role_name": "machine",
     "sts_endpoint": "sts.example",
+    "cos_region": "ap-guangzhou",
     "cos_endpoint": "https://cos.example",
     "proxy": "http://proxy.example:3128",
     "verify": False,
@@ -54,7 +55,7 @@ def test_extra_fields_as_json_and_as_the_text_that_forms_store(
     assert set(extra) == set(CONNECTION_FIELDS), "every field of the form"
     connect(schema="https", **extra)
     settings = load(way).settings
-    assert settings.cos_endpoint == "https://cos.example"
+    assert (settings.cos_region, settings.cos_endpoint) == ("ap-guangzhou", "https://cos.example")
     assert (settings.region, settings.proxy, settings.verify) == ("ap-singapore", "http://proxy.example:3128", False)
     assert (settings.timeout, settings.requests_per_second) == (5.0, 12.5)
     credential = settings.credential
@@ -70,7 +71,7 @@ def test_what_is_left_empty_has_its_default(connect: Connect, empty: dict[str, A
     settings = MpsHook().settings
     assert settings.url == "https://mps.intl.tencentcloudapi.com/"
     assert (settings.verify, settings.timeout, settings.requests_per_second) == (True, 30.0, 20.0)
-    assert (settings.region, settings.proxy, settings.credential.token) == ("", "", "")
+    assert (settings.region, settings.cos_region, settings.proxy, settings.credential.token) == ("", "", "", "")
     assert settings.credential.kind == "static"
 
 
@@ -93,6 +94,60 @@ def test_the_region_is_sent(emulator: MpsEmulator, connect: Connect) -> None:
     connect(region="ap-singapore")
     MpsHook().create_aigc_audio_task(**MUSIC_ARGUMENTS)
     assert emulator.requests[0].headers["x-tc-region"] == "ap-singapore"
+
+
+def test_a_bucket_s_region_is_not_that_of_the_calls(emulator: MpsEmulator, connect: Connect) -> None:
+    connect(site="intl", cos_region="ap-guangzhou")
+    hook = MpsHook()
+    assert hook.test_connection()[0]
+    assert (hook.settings.region, hook.settings.cos_region) == ("", "ap-guangzhou")
+    assert "x-tc-region" not in emulator.requests[0].headers
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("extra", "own", "bucket_s"),
+    [
+        ({"region": "ap-singapore"}, None, "ap-singapore"),
+        ({"region": "ap-singapore", "cos_region": "ap-tokyo"}, None, "ap-tokyo"),
+        ({"region": "ap-singapore", "cos_region": "ap-tokyo"}, "ap-guangzhou", "ap-guangzhou"),
+    ],
+)
+def test_a_bucket_s_region_is_the_hook_s_the_connection_s_or_that_of_the_calls(
+    connect: Connect, extra: dict[str, str], own: str | None, bucket_s: str, way: str
+) -> None:
+    connect(**extra)
+    hook = MpsHook(cos_region=own)
+    if way == "async":
+        asyncio.run(hook.aload())
+    assert (hook.settings.region, hook.settings.cos_region) == ("ap-singapore", bucket_s)
+
+
+def test_who_differs_in_buckets_alone_is_the_same_account(connect: Connect) -> None:
+    connect(cos_region="ap-tokyo")
+    assert MpsHook().settings == MpsHook(cos_region="ap-guangzhou").settings
+    assert len({MpsHook().settings, MpsHook(cos_region="ap-guangzhou").settings}) == 1
+
+
+@CALLS
+@pytest.mark.parametrize("region", ["ap-guangzhou", "ap-shanghai", "ap-beijing", "ap-chengdu", "ap-chongqing"])
+def test_the_international_site_takes_no_region_of_china_s_mainland(
+    emulator: MpsEmulator, connect: Connect, call: Any, region: str
+) -> None:
+    connect(region=region)
+    with pytest.raises(
+        InvalidConnectionError, match=rf"tencent_mps_default, region: .*{region}.*move it to cos_region"
+    ):
+        call(DESCRIBE, {"TaskId": "any"})
+    assert emulator.requests == []
+
+
+def test_the_site_in_china_takes_it(emulator: MpsEmulator, connect: Connect) -> None:
+    connect(region="ap-guangzhou", site="cn")
+    assert MpsHook().test_connection()[0]
+    assert emulator.requests[0].headers["x-tc-region"] == "ap-guangzhou"
+    connect(region="ap-guangzhou", host="mps.tencentcloudapi.com", port=None, schema="https")
+    assert MpsHook().settings.region == "ap-guangzhou", "whatever the site's default is"
 
 
 @CALLS

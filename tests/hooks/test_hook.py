@@ -1,18 +1,32 @@
 """MpsHook's calls: any action, the typed ones, and the SDK's own client."""
 
+import asyncio
 import dataclasses
 import json
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, timeout
 
-from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, InvalidArgumentError
+from airflow_provider_mps.api.errors import (
+    AmbiguousCreateError,
+    ApiError,
+    InvalidArgumentError,
+    InvalidConnectionError,
+    MpsError,
+    UnreadableAnswerError,
+)
+from airflow_provider_mps.api.loop import RunningLoopError
 from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from tests.doubles.emulators import CREATE, DESCRIBE
+from tests.doubles.logs import Lines
 from tests.doubles.seen import MUSIC, MUSIC_ARGUMENTS
+from tests.doubles.servers import LoopbackServer, hang
 from tests.hooks.conftest import CALLS, acall
 
 
@@ -35,20 +49,114 @@ def test_call_repeats_reads_and_only_reads(emulator: MpsEmulator, call: Any) -> 
     assert (emulator.count(DESCRIBE), emulator.count("ManageTask")) == (2, 1)
 
 
+def acreate_aigc_audio_task(**fields: Any) -> str:
+    return asyncio.run(MpsHook().acreate_aigc_audio_task(**fields))
+
+
+def adescribe_aigc_audio_task(task_id: str) -> Any:
+    return asyncio.run(MpsHook().adescribe_aigc_audio_task(task_id))
+
+
+METHODS: dict[str, Callable[[], Any]] = {
+    "call": lambda: MpsHook().call(CREATE, MUSIC),
+    "acall": lambda: acall(CREATE, MUSIC),
+    "create_aigc_audio_task": lambda: MpsHook().create_aigc_audio_task(**MUSIC_ARGUMENTS),
+    "acreate_aigc_audio_task": lambda: acreate_aigc_audio_task(**MUSIC_ARGUMENTS),
+    "describe_aigc_audio_task": lambda: MpsHook().describe_aigc_audio_task("one"),
+    "adescribe_aigc_audio_task": lambda: adescribe_aigc_audio_task("one"),
+}
+EACH_METHOD = pytest.mark.parametrize("method", METHODS)
+
+
+@EACH_METHOD
+def test_airflow_does_not_retry_what_no_retry_can_mend(method: str, emulator: MpsEmulator) -> None:
+    emulator.fault("error", code="AuthFailure.SecretIdNotFound")
+    with pytest.raises(ApiError, match="SecretIdNotFound") as refused:
+        METHODS[method]()
+    assert isinstance(refused.value, AirflowFailException)
+
+
+@EACH_METHOD
+def test_airflow_does_not_retry_a_connection_that_cannot_be_used(
+    method: str, emulator: MpsEmulator, connect: Callable[..., None]
+) -> None:
+    connect(site="moon")
+    with pytest.raises(InvalidConnectionError, match="site") as refused:
+        METHODS[method]()
+    assert isinstance(refused.value, AirflowFailException)
+    assert type(refused.value).__module__.startswith("airflow_provider_mps")
+    assert emulator.requests == []
+
+
+@EACH_METHOD
+@pytest.mark.usefixtures("mps_short_waits")
+def test_airflow_retries_a_read_without_an_answer_and_no_create(method: str, emulator: MpsEmulator) -> None:
+    emulator.fault("http_502", times=None)
+    with pytest.raises(MpsError) as unanswered:
+        METHODS[method]()
+    if "describe" in method:
+        assert isinstance(unanswered.value, UnreadableAnswerError)
+        assert isinstance(unanswered.value, AirflowException)
+    else:
+        assert isinstance(unanswered.value, AmbiguousCreateError)
+    assert isinstance(unanswered.value, AirflowFailException) is ("describe" not in method)
+
+
+@pytest.mark.parametrize("method", ["call", "create_aigc_audio_task"])
+def test_an_execution_timeout_while_a_create_is_under_way_is_not_retried(method: str, emulator: MpsEmulator) -> None:
+    emulator.fault("hang_after")
+    with pytest.raises(AmbiguousCreateError, match="A paid task may exist") as doubt, timeout(1):
+        METHODS[method]()
+    assert isinstance(doubt.value, AirflowFailException)
+    assert len(emulator.tasks) == 1
+
+
+@pytest.mark.parametrize("method", ["acall", "acreate_aigc_audio_task"])
+def test_nor_is_a_timeout_of_asyncio(method: str, emulator: MpsEmulator) -> None:
+    emulator.fault("hang_after")
+    calls: dict[str, Callable[[], Any]] = {
+        "acall": lambda: MpsHook().acall(CREATE, MUSIC),
+        "acreate_aigc_audio_task": lambda: MpsHook().acreate_aigc_audio_task(**MUSIC_ARGUMENTS),
+    }
+
+    async def create() -> None:
+        async with asyncio.timeout(1):
+            await calls[method]()
+
+    with pytest.raises(AmbiguousCreateError, match="A paid task may exist") as doubt:
+        asyncio.run(create())
+    assert isinstance(doubt.value, AirflowFailException)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if not name.startswith("a")])
+def test_a_sync_method_in_an_event_loop_names_its_async_twin(method: str, emulator: MpsEmulator) -> None:
+    async def dag_author() -> None:
+        METHODS[method]()
+
+    with pytest.raises(RunningLoopError, match=rf"await MpsHook\.a{method} instead") as refused:
+        asyncio.run(dag_author())
+    assert isinstance(refused.value, AirflowFailException)
+    assert emulator.requests == []
+
+
 @CALLS
 def test_an_unknown_action_is_the_services_to_refuse(emulator: MpsEmulator, call: Any) -> None:
     with pytest.raises(ApiError, match="InvalidAction"):
         call("CreateSomethingNew", {})
 
 
-def test_create_and_describe(emulator: MpsEmulator) -> None:
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_create_and_describe(emulator: MpsEmulator, logged: Lines, is_async: bool) -> None:
     hook = MpsHook()
-    task_id = hook.create_aigc_audio_task(**MUSIC_ARGUMENTS, additional_parameters={"n": 2})
+    create = acreate_aigc_audio_task if is_async else hook.create_aigc_audio_task
+    describe = adescribe_aigc_audio_task if is_async else hook.describe_aigc_audio_task
+    task_id = create(**MUSIC_ARGUMENTS, additional_parameters={"n": 2})
     assert task_id == emulator.tasks[0].task_id
+    assert len(logged.of(task_id)) == 1, "if the task fails afterwards, the log alone has it"
     assert emulator.requests[0].params == MUSIC | {"AdditionalParameters": '{"n": 2}'}
 
     done = emulator.add_task(wait_seconds=0, run_seconds=0)
-    status = hook.describe_aigc_audio_task(done)
+    status = describe(done)
     assert (status.task_id, status.state, status.message) == (done, TaskState.DONE, "")
     assert status.state.value == "DONE"
     assert list(status.urls) == [info["Url"] for info in status.response["AudioInfos"]]
@@ -58,10 +166,12 @@ def test_create_and_describe(emulator: MpsEmulator) -> None:
         status.message = "changed"  # type: ignore[misc]
 
 
-def test_create_checks_its_arguments(emulator: MpsEmulator) -> None:
-    misspelt: Any = {"promt": "rain"}
-    with pytest.raises(InvalidArgumentError, match="promt: is no argument of CreateAigcAudioTask"):
-        MpsHook().create_aigc_audio_task(**misspelt)
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_create_checks_its_arguments(emulator: MpsEmulator, is_async: bool) -> None:
+    create: Any = acreate_aigc_audio_task if is_async else MpsHook().create_aigc_audio_task
+    with pytest.raises(InvalidArgumentError, match="promt: is no argument of CreateAigcAudioTask") as refused:
+        create(promt="rain")
+    assert isinstance(refused.value, AirflowFailException)
     assert emulator.requests == []
 
 
@@ -73,6 +183,29 @@ def test_get_conn_is_the_sdks_typed_client(emulator: MpsEmulator) -> None:
     answer = MpsHook().get_conn().CreateAigcAudioTask(request)
     assert answer.TaskId == emulator.tasks[0].task_id
     assert emulator.requests[0].headers["x-tc-language"] == "en-US"
+
+
+def test_get_conn_takes_no_redirect_no_netrc_and_no_proxy_of_the_environment(
+    emulator: MpsEmulator, connect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
+
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with LoopbackServer(hang) as elsewhere:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, elsewhere.url)
+        assert MpsHook().get_conn().call_json(CREATE, {"Prompt": "rain"})
+        assert emulator.requests[0].headers["authorization"].startswith("TC3-HMAC-SHA256 ")
+        emulator.fault("redirect", message=elsewhere.url)
+        with pytest.raises(TencentCloudSDKException, match="redirects"):
+            MpsHook().get_conn().call_json(CREATE, {"Prompt": "rain"})
+        assert elsewhere.requests == []
+        connect(proxy=elsewhere.url)
+        client = MpsHook().get_conn()
+        assert client.request.conn.proxy == {"http": elsewhere.url, "https": elsewhere.url}
 
 
 def test_calls_make_no_warnings(emulator: MpsEmulator) -> None:

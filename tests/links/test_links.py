@@ -1,16 +1,24 @@
 """The buttons on a task's page lead to the result and to its bucket, whoever waited, and however."""
 
+import json
+import sys
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
-from airflow.providers.common.compat.sdk import XCom
+from airflow.providers.common.compat.sdk import XCom, redact
 
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
-from airflow_provider_mps.operators.mps import CreateAigcImageTaskOperator, EditMediaOperator
-from tests.doubles.task_instances import State, TaskInstance
+from airflow_provider_mps.operators.mps import (
+    CreateAigcAudioTaskOperator,
+    CreateAigcImageTaskOperator,
+    EditMediaOperator,
+)
+from tests.doubles.logs import Lines
+from tests.doubles.task_instances import State, TaskInstance, run_task
 from tests.doubles.ways import WAITINGS, Waiting
 
 CONN_ID = "tencent_mps_default"
@@ -73,6 +81,87 @@ def test_the_console_is_that_of_the_account_s_site(
     connect(site=site)
     edit = next(waiting for waiting in WAITINGS if waiting.cls is EditMediaOperator)
     assert links(edit, emulator)["Stored in COS"].startswith(f"{console}/")
+
+
+HOST = "films-1250000000.cos.ap-guangzhou.myqcloud.com"
+RESULT_LINKS = [ListenLink(), WatchLink(), ViewLink()]
+
+
+def in_bucket(url: str, conn_id: str = CONN_ID) -> Any:
+    """An operator whose result has this URL, as it stands on the worker after its last try."""
+    operator = CreateAigcImageTaskOperator(task_id="create", prompt="a fox", mps_conn_id=conn_id)
+    operator.files = {link.key: [url] for link in RESULT_LINKS}
+    return operator
+
+
+def opened(link: Any, operator: Any) -> str:
+    key: Any = None
+    found: str = link.get_link(operator, ti_key=key)
+    return found
+
+
+@pytest.mark.usefixtures("all_turned_up")
+@pytest.mark.parametrize("link", RESULT_LINKS)
+def test_a_result_in_the_user_s_own_bucket_opens(link: Any, emulator: MpsEmulator, logged: Lines) -> None:
+    create = CreateAigcAudioTaskOperator(
+        task_id="create",
+        model_name="MiniMaxMusic",
+        model_version="2.6",
+        scene_type="music",
+        prompt="rain",
+        store_cos_param=STORE | {"CosBucketRegion": "ap-guangzhou"},
+        wait_for_completion=True,
+        poll_interval=0.1,
+    )
+    task_id, xcoms = run_task(create)
+    bare = f"https://{HOST}/parts/{task_id}-0.wav"
+    found = opened(link, in_bucket(bare))
+    assert logged.lines
+    assert [line for line in [*logged.lines, *logged.arguments] if "X-Amz" in line or "AWS4" in line] == []
+    answer = httpx.get(found)
+    assert (answer.status_code, answer.content[:4]) == (200, b"RIFF")
+    assert parse_qs(urlsplit(found).query)["X-Amz-Expires"] == ["3600"]
+    assert "X-Amz" not in json.dumps(xcoms)
+    assert xcoms["cos_uris"] == [f"cos://films-1250000000/parts/{task_id}-0.wav"]
+
+
+@pytest.mark.parametrize(
+    "url", [f"https://{HOST}/a.wav?q-signature=1", f"https://{HOST}:444/a.wav", f"https://{HOST}.evil.example/a.wav"]
+)
+@pytest.mark.parametrize("link", RESULT_LINKS)
+def test_what_is_signed_or_somewhere_else_is_left_alone(link: Any, url: str, emulator: MpsEmulator) -> None:
+    assert opened(link, in_bucket(url)) == url
+
+
+@pytest.mark.parametrize("link", RESULT_LINKS)
+def test_what_cannot_be_signed_leads_to_the_file_all_the_same(
+    link: Any, emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch, logged: Lines
+) -> None:
+    url = f"https://{HOST}/a.wav"
+    assert opened(link, in_bucket(url, "nowhere")) == url
+    monkeypatch.setitem(sys.modules, "botocore.auth", None)
+    assert opened(link, in_bucket(url)) == url
+    assert len(logged.of(f"The link {link.label} is not signed")) == 2
+    assert logged.of("airflow-provider-mps[cos]")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", " javascript:alert(1)", "data:text/html,x", "cos://bucket/key", "//evil.example", "/a", 7],
+)
+@pytest.mark.parametrize("link", [*RESULT_LINKS, StoredInCosLink()])
+def test_only_http_leads_anywhere(link: Any, url: Any) -> None:
+    operator = in_bucket("https://a.example")
+    operator.files = {link.key: [url]}
+    assert opened(link, operator) == ""
+
+
+@pytest.mark.parametrize("url", [f"https://{HOST}/a.wav", "https://a.example/a.wav?sign=the-signature"])
+def test_what_airflow_itself_logs_of_a_link_is_masked(url: str, emulator: MpsEmulator) -> None:
+    found = opened(ListenLink(), in_bucket(url))
+    assert redact(f"Setting xcom for operator extra link link={found}") == (
+        f"Setting xcom for operator extra link link={found.partition('?')[0]}?***"
+    )
 
 
 @pytest.mark.parametrize("link", [ListenLink(), WatchLink(), ViewLink(), StoredInCosLink()])

@@ -131,7 +131,7 @@ def test_the_log_tells_the_story(connect: Callable[..., None], logged: Lines, de
         connect(port=server.server_port)
         run_task(operator(wait_for_completion=True, deferrable=deferrable))
     assert [re.sub(r"\b\d+ s$", "... s", line) for line in logged.of("the-task")] == [
-        "Submitted AIGC audio task the-task (RequestId the-request)",
+        "Submitted CreateAigcAudioTask: task the-task (RequestId the-request)",
         "Task the-task: WAIT after ... s",
         "Task the-task: RUN after ... s",
         "Task the-task: PAUSED after ... s",

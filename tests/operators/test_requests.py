@@ -136,7 +136,7 @@ def without(key: str) -> dict[str, str]:
         ("extra_parameters", {"extra_parameters": "wav"}),
         ("extra_parameters", {"extra_parameters": {"when": datetime(2026, 1, 1)}}),
         ("video_infos", {"video_infos": ["not a url"]}),
-        ("video_infos", {"video_infos": ["cos://bucket/a.mp4"]}),
+        ("video_infos", {"video_infos": ["cos://bucket"]}),
         ("video_infos", {"video_infos": ["https://"]}),
         ("video_infos", {"video_infos": ["https://[half"]}),
         ("video_infos", {"video_infos": ["https://a.example/1.mp4", None]}),

@@ -10,7 +10,7 @@ from airflow_provider_mps.api.errors import TaskFailedError
 from airflow_provider_mps.api.sessions import DuplicateSessionError, FirstTaskFailedError
 from airflow_provider_mps.emulator import FaultKind, MpsEmulator
 from tests.doubles.servers import Handler, LoopbackServer
-from tests.doubles.task_instances import State, TaskInstance
+from tests.doubles.task_instances import DagRun, State, TaskInstance
 from tests.doubles.ways import WAITINGS, Waiting
 
 CONN_ID = "tencent_mps_default"
@@ -72,7 +72,7 @@ def test_a_session_of_which_no_page_of_the_listing_tells_is_an_error_that_says_s
 ) -> None:
     def respond(handler: Handler) -> None:
         answers: dict[str, Any] = {
-            "DescribeTasks": {"TaskSet": [{"TaskId": "another"}]},
+            "DescribeTasks": {"TaskSet": [None, 3, {"TaskId": ["x"]}, {"TaskId": "another"}]},
             "DescribeTaskDetail": {"SessionId": "another", "Status": "FINISH"},
         }
         duplicate = {"Error": {"Code": "InvalidParameterValue.SessionId", "Message": "used"}}
@@ -110,12 +110,21 @@ class TestOneTaskInstance:
         assert first.state is second.state is State.SUCCESS
         assert [task.task_id for task in emulator.tasks] == [first.value, second.value]
 
+    def test_so_does_a_run_that_is_deleted_and_made_again_under_its_old_name(
+        self, instance: TaskInstance, emulator: MpsEmulator
+    ) -> None:
+        first = instance.run()
+        instance.max_tries, instance.stored, instance.dag_run = 0, {}, DagRun()
+        second = instance.run()
+        assert first.state is second.state is State.SUCCESS
+        assert [task.task_id for task in emulator.tasks] == [first.value, second.value]
+
     def test_another_map_index_has_another_session(
         self, instance: TaskInstance, waiting: Waiting, emulator: MpsEmulator
     ) -> None:
         instance.run()
         other = TaskInstance(instance.make)
-        other.map_index = 1
+        other.dag_run, other.map_index = instance.dag_run, 1
         assert other.run().state is State.SUCCESS
         assert len(set(sessions(emulator, waiting))) == len(emulator.tasks) == 2
 
@@ -139,6 +148,21 @@ class TestOneTaskInstance:
         outcome = instance.run()
         assert outcome.state is State.SUCCESS, outcome.errors
         assert len(emulator.tasks) == 2
+
+
+@pytest.mark.parametrize(("code", "tries"), [("UnauthorizedOperation.CamNoAuth", 1), ("SomethingNew", 2)])
+@pytest.mark.usefixtures("mps_short_waits")
+def test_where_the_first_task_cannot_be_looked_for_no_other_one_is_made(
+    waiting: Waiting, emulator: MpsEmulator, code: str, tries: int
+) -> None:
+    """Airflow retries only where a retry may find it."""
+    emulator.fault("cut_after", waiting.create)
+    emulator.fault("error", "DescribeTasks", code=code, times=None)
+    outcome = waiting.task_instance(emulator, CONN_ID).run()
+    assert (outcome.state, outcome.tries, len(emulator.tasks)) == (State.FAILED, tries, 1)
+    for error in outcome.errors:
+        assert isinstance(error, DuplicateSessionError)
+        assert "runs once and is billed once" in str(error)
 
 
 def test_a_session_id_that_is_given_is_used_as_it_is(waiting: Waiting, emulator: MpsEmulator) -> None:

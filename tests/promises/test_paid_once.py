@@ -52,10 +52,8 @@ def of_create(case: Case) -> Ending:
         return Ending(State.SUCCESS, 1, tries=1)
     if case.kind is FaultKind.NEVER_DONE:
         return Ending(State.FAILED, 1, WaitTimeoutError, TRIES)
-    if case.kind is FaultKind.URL_LATE:  # what the triggerer was told, the worker asks again, and by then it is there
-        if case.waiting.way.deferrable or case.waiting.may_have_no_file:
-            return Ending(State.SUCCESS, 1, tries=1)
-        return Ending(State.FAILED, 1, NoResultError, tries=1)
+    if case.kind is FaultKind.URL_LATE:  # a wait that ended asks once more for the result, and by then it is there
+        return Ending(State.SUCCESS, 1, tries=1)
     if case.kind is FaultKind.FAIL:  # it is over, so a retry may ask for another
         return Ending(State.FAILED, TRIES, TaskFailedError, TRIES) if case.forever else Ending(State.SUCCESS, 2)
     if case.code in (THROTTLED, STALE):

@@ -87,6 +87,26 @@ def test_what_is_finished_and_has_not_succeeded_fails_the_wait(
     assert "secret" not in str(raised.value)
 
 
+def test_the_parts_that_are_done_are_named(wait: Callable[..., Any]) -> None:
+    """A new ProcessMedia would make, and bill, these again."""
+    answer = workflow(
+        transcode(),
+        transcode(Status="FAIL", ErrCode=30000, Message="no codec", Output=None),
+        transcode(Status="PROCESSING", Output=None),
+        AiAnalysisResultSet=[{"Type": "Cover", "CoverTask": {"Status": "SUCCESS"}}],
+    )
+    with pytest.raises(TaskFailedError) as raised:
+        wait(answer)
+    done = str(raised.value).partition("done")[2].partition(": ")[2]
+    assert done == "WorkflowTask.MediaProcessResultSet[0].TranscodeTask, WorkflowTask.AiAnalysisResultSet[0].CoverTask"
+
+
+def test_where_no_part_is_done_none_is_named(wait: Callable[..., Any]) -> None:
+    with pytest.raises(TaskFailedError) as raised:
+        wait(workflow(transcode(Status="FAIL", ErrCode=30000, Message="no codec", Output=None)))
+    assert "done" not in str(raised.value)
+
+
 def test_what_a_request_quotes_of_a_failure_is_none(wait: Callable[..., Any]) -> None:
     result, _ = wait(workflow(transcode(Input={"Status": "FAIL", "ErrCode": 1})))
     assert result["TaskId"] == "the-task"
@@ -105,7 +125,20 @@ def test_every_kind_of_output_is_found(wait: Callable[..., Any]) -> None:
     result, xcoms = wait(answer)
     names = ("a.mp4", "1.png", "2.png", "3.png")
     assert xcoms["cos_uris"] == [f"cos://films-1250000000/out/{name}" for name in names]
+    host = "films-1250000000.cos.ap-singapore.myqcloud.com"
+    assert xcoms["cos_urls"] == [f"https://{host}/out/{name}" for name in names]
     assert result == answer["WorkflowTask"]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "region"),
+    [("b-1", ""), ("b-1", "x.evil.example/"), ("evil.example/", "ap-x"), ("b-1.cos.ap-y.myqcloud.com/", "ap-x")],
+)
+def test_what_makes_no_address_of_cos_has_no_url(wait: Callable[..., Any], bucket: str, region: str) -> None:
+    storage = {"Type": "COS", "CosOutputStorage": {"Bucket": bucket, "Region": region}}
+    _, xcoms = wait(workflow(transcode(Output={"OutputStorage": storage, "Path": "/out/a.mp4"})))
+    assert xcoms["cos_uris"]
+    assert "cos_urls" not in xcoms
 
 
 def test_a_review_makes_no_file(wait: Callable[..., Any]) -> None:

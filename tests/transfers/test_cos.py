@@ -61,10 +61,11 @@ def test_it_resumes_a_download_that_was_cut_off(song: str, emulator: MpsEmulator
         assert file.stat().st_size == 44 + 4 * sound.getnframes()
 
 
+@pytest.mark.parametrize("extra", [{"region": "ap-singapore"}, {"region": "", "cos_region": "ap-singapore"}])
 def test_the_connection_s_region_serves_where_none_is_given(
-    song: str, tmp_path: Path, connect: Callable[..., None]
+    song: str, tmp_path: Path, connect: Callable[..., None], extra: dict[str, str]
 ) -> None:
-    connect(region="ap-singapore")
+    connect(**extra)
     assert keep(song, tmp_path, cos_region=None).state is State.SUCCESS
 
 

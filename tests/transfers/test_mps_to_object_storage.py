@@ -437,7 +437,9 @@ class TestConnection:
     ) -> None:
         monkeypatch.delenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT")
         trusted = ssl.create_default_context(cafile=ca_bundle)
-        monkeypatch.setattr("airflow_provider_mps.api.client._tls_context", lambda verify: verify is True and trusted)
+        monkeypatch.setattr(
+            "airflow_provider_mps.api.client._tls_context", lambda verify, version: verify is True and trusted
+        )
         with LoopbackServer(whole, ssl_context=tls) as server:
             assert len(keep(f"{server.url}/tune.wav", f"{tmp_path}/music")) == 1
 
