@@ -1,4 +1,4 @@
-# `make demo`, `make test`, `make e2e`, `make lint`, `make ui`, `make clean`: each sets up what it needs, once.
+# `make demo`, `make test`, `make e2e`, `make fuzz`, `make lint`, `make ui`, `make clean`: each sets up what it needs, once.
 PYTHON ?= python3
 DAG ?= generate_soundtrack
 
@@ -10,7 +10,7 @@ CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 	"Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is " + sys.version.split()[0] + \
 	". Name another one: make PYTHON=python3.12")
 
-.PHONY: demo test e2e lint ui constraints clean
+.PHONY: demo test e2e fuzz lint ui constraints clean
 
 demo: $(READY)
 	$(BIN)/python -m scripts.demo $(DAG)
@@ -20,6 +20,10 @@ test: $(READY)
 
 e2e: $(READY)
 	$(BIN)/python -m pytest -m e2e
+
+# Other values than `make test` tries, and many more: about ten minutes.
+fuzz: $(READY)
+	MPS_FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest tests/promises/test_bad_input.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

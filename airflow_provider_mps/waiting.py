@@ -12,6 +12,8 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_mps.api.cos import CosObject
 from airflow_provider_mps.api.errors import MpsError, WaitTimeoutError
+from airflow_provider_mps.api.requests import count, flag
+from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
 from airflow_provider_mps.links.mps import CONSOLE_XCOM
@@ -47,6 +49,17 @@ class WaitsForTask(BaseOperator):
     max_poll_failures: int
     files: Mapping[str, Any] = MappingProxyType({})
     """Where the files are, by XCom key, once the task is done."""
+
+    def check_wait(self, *flags: str) -> None:
+        """Check what is used only later, when a task may have been paid for.
+
+        :param flags: arguments that are True or False, beside ``deferrable``.
+        :raises InvalidArgumentError: names the argument that cannot be used.
+        """
+        for name in ("deferrable", *flags):
+            flag(name, getattr(self, name))
+        count("max_poll_failures", self.max_poll_failures)
+        checked_id(self.mps_conn_id)
 
     @property
     def hook(self) -> MpsHook:

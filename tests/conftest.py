@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,15 +26,11 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def short_memory_for_secrets() -> Iterator[None]:
-    """Airflow masks each connection's secrets for as long as a process lives, by one pattern over all of them.
-
-    A test process sees thousands of connections: the pattern would take minutes and gigabytes.
-    """
+    """Each test begins with none."""
     yield
-    if "airflow.sdk._shared.secrets_masker" in sys.modules:
-        from airflow.sdk._shared.secrets_masker.secrets_masker import _secrets_masker
+    from tests.doubles.logs import forget_secrets
 
-        _secrets_masker().reset_masker()
+    forget_secrets()
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
-from airflow_provider_mps.api.errors import InvalidArgumentError
+from airflow_provider_mps.api.errors import InvalidArgumentError, shown
+from airflow_provider_mps.api.requests import flag, seconds
+
+_MOST_REPEATS = 1000
+"""Each is an item of the request, which would grow without a limit."""
 
 Media = str | Mapping[str, Any]
 """A URL, a ``cos://bucket/key``, a template of one, or an object in COS: ``{"Bucket", "Region", "Object"}``."""
@@ -18,8 +23,8 @@ def lay_soundtrack(
     *,
     gain: float = 1.0,
     keep_original_sound: bool = False,
-    length: float | None = None,
-    audio_length: float | None = None,
+    length: float | timedelta | None = None,
+    audio_length: float | timedelta | None = None,
     fade: int = 0,
 ) -> dict[str, Any]:
     """The arguments ``file_infos`` and ``compose_config`` of EditMediaOperator for an audio under a video.
@@ -36,12 +41,23 @@ def lay_soundtrack(
     :param fade: whole seconds of the cross-fade between two repeats.
     :raises InvalidArgumentError: names the argument that cannot be used.
     """
-    if not 0 <= gain <= 5:
-        raise InvalidArgumentError("gain", f"must be from 0 to 5, not {gain!r}")
-    if length is not None and length <= 0:
-        raise InvalidArgumentError("length", f"must be more than 0, not {length!r}")
-    if audio_length is not None and (length is None or audio_length <= fade):
-        raise InvalidArgumentError("audio_length", "needs length beside it, and must be more than fade")
+    for name, media in (("video", video), ("audio", audio)):
+        if not media or not isinstance(media, (str, Mapping)):
+            raise InvalidArgumentError(
+                name, f"must be a URL, or a dict with Bucket, Region, Object, not {shown(media)}"
+            )
+    if isinstance(gain, bool) or not isinstance(gain, (int, float)) or not 0 <= gain <= 5:
+        raise InvalidArgumentError("gain", f"must be from 0 to 5, not {shown(gain)}")
+    if isinstance(fade, bool) or not isinstance(fade, int) or fade < 0:
+        raise InvalidArgumentError("fade", f"must be whole seconds, 0 or more, not {shown(fade)}")
+    flag("keep_original_sound", keep_original_sound)
+    length = None if length is None else _length("length", length)
+    if audio_length is not None:
+        audio_length = _length("audio_length", audio_length)
+        if length is None or audio_length <= fade:
+            raise InvalidArgumentError("audio_length", "needs length beside it, and must be more than fade")
+        if (length - fade) / (audio_length - fade) > _MOST_REPEATS:
+            raise InvalidArgumentError("audio_length", f"would be repeated more than {_MOST_REPEATS:,} times")
     video_item: dict[str, Any] = {"SourceMedia": {"FileId": "video"}}
     if not keep_original_sound:
         video_item["AudioOperations"] = [{"Type": "Volume", "Volume": 0}]
@@ -73,15 +89,22 @@ def _audio_items(gain: float, length: float | None, audio_length: float | None, 
         last = length - (count - 1) * (audio_length - fade)
         parts = [*[audio_length] * (count - 1), last]
     items: list[dict[str, Any]] = []
-    for seconds in parts:
+    for part in parts:
         if items and fade:
             fading = {"Duration": _seconds(fade), "Transitions": [{"Type": "AudioFadeInFadeOut"}]}
             items.append({"Type": "Transition", "Transition": fading})
-        source = {"FileId": "audio"} | ({"StartTime": "0s", "EndTime": _seconds(seconds)} if seconds else {})
+        source = {"FileId": "audio"} | ({"StartTime": "0s", "EndTime": _seconds(part)} if part else {})
         volume = {"Type": "Volume", "Volume": gain}
         items.append({"Type": "Audio", "Audio": {"SourceMedia": source, "AudioOperations": [volume]}})
     return items
 
 
+def _length(argument: str, value: float | timedelta) -> float:
+    length = seconds(argument, value)
+    if length < 0.001:
+        raise InvalidArgumentError(argument, f"must be a millisecond or more, not {shown(value)}")
+    return length
+
+
 def _seconds(value: float) -> str:
-    return f"{value:g}s"
+    return f"{value:.3f}".rstrip("0").rstrip(".") + "s"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import Any
 
@@ -253,6 +255,22 @@ class MpsError(Exception):
     """Base of all errors of this package. ``retry_helps`` says whether running the task again may help."""
 
     retry_helps = False
+
+
+_NOT_SHOWN = re.compile(r"//[^/]*@|[?#;@=\s]|:(?!//)")
+
+
+def shown(value: object) -> str:
+    """What was given, for a message: its type, and the beginning of a text; no query, password or value of a key."""
+    kind = type(value).__name__
+    if isinstance(value, str):
+        beginning = _NOT_SHOWN.split(value[:200])[0][:40]
+        return f"{kind} {beginning!r}{'' if beginning == value else '...'}"
+    if value is None or isinstance(value, (bool, float, timedelta)):
+        return repr(value)
+    if isinstance(value, int) and abs(value) < 10**18:  # Python refuses to write very large ones
+        return repr(value)
+    return kind
 
 
 class InvalidArgumentError(MpsError, ValueError):

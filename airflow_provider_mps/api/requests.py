@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,10 +13,14 @@ from typing import Annotated, Any, Generic, TypeAlias, TypedDict, TypeVar, get_t
 from urllib.parse import urlsplit
 
 from airflow_provider_mps.api.cos import CosObject
-from airflow_provider_mps.api.errors import InvalidArgumentError
+from airflow_provider_mps.api.errors import InvalidArgumentError, shown
 
 PROMPT_LIMIT = 2000
 """Characters of a prompt (API reference, CreateAigcAudioTask; of video and images it says nothing: ``models.py``)."""
+LONGEST_SECONDS = 10 * 366 * 86400
+"""Ten years: Python's dates, and so Airflow's, cannot hold much longer times from now on."""
+_DEEPEST = 64
+"""Levels of nesting; no request of the API has half as many."""
 _REFERENCES = ("ImageUrl", "LastImageUrl", "VideoUrl", "AudioUrl", "ImageUrls", "VideoUrls")
 """The fields that hold files to start from, at any depth of a request (SDK, CreateAigc...TaskRequest)."""
 
@@ -59,22 +65,25 @@ class RequestShape:
         return frozenset(name for name, field in self.fields.items() if field.convert in (text, prompt, json_text))
 
     def build(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The request's fields from an operator's arguments; None and empty ones are left out.
+        """The request's fields from an operator's arguments; None, empty ones and blank texts are left out.
 
         :raises InvalidArgumentError: names the argument that cannot be sent.
         """
         for argument in arguments:
             if argument not in self.fields:
                 raise InvalidArgumentError(argument, f"is no argument of {self.action}")
+        plainly = {argument: plain(argument, value) for argument, value in arguments.items()}
+        blank = {name for name in self.texts if isinstance(plainly.get(name), str) and not plainly[name].strip()}
+        given = {name: value for name, value in plainly.items() if not is_empty(value) and name not in blank}
         params: dict[str, Any] = {}
         for argument, field in self.fields.items():
-            if is_empty(arguments.get(argument)):
+            if argument not in given:
                 continue
             if field.name in params:
-                raise InvalidArgumentError(argument, f"another argument gives {field.name} already")
-            params[field.name] = field.convert(argument, arguments[argument])
-            _written(argument, params[field.name])
-        if self.needs_one_of and not any(not is_empty(arguments.get(name)) for name in self.needs_one_of):
+                others = (name for name in given if name != argument and self.fields[name].name == field.name)
+                raise InvalidArgumentError(argument, f"cannot be given beside {next(others)}: both are {field.name}")
+            params[field.name] = field.convert(argument, given[argument])
+        if self.needs_one_of and given.keys().isdisjoint(self.needs_one_of):
             raise InvalidArgumentError(
                 " / ".join(self.needs_one_of),
                 f"{self.action} has nothing to generate from: give at least one",
@@ -102,27 +111,111 @@ def _changed(key: str, value: Any, change: Callable[[str], str]) -> Any:
 
 def is_empty(value: Any) -> bool:
     """Whether an argument counts as not given: None, or an empty text, list or dict."""
-    return value is None or (isinstance(value, (str, list, tuple, dict)) and not value)
+    return value is None or (isinstance(value, (str, list, dict)) and not value)
+
+
+def plain(argument: str, value: Any, path: tuple[str, ...] = ()) -> Any:
+    """A value as JSON has it: dicts with texts as keys, lists, texts, numbers, booleans, None.
+
+    :param path: where in the argument it was found.
+    :raises InvalidArgumentError: it cannot be written as JSON, or something in it cannot.
+    """
+    at = f" (at {'.'.join(path)[:200]})" if path else ""
+    if len(path) > _DEEPEST:
+        raise InvalidArgumentError(argument, f"is nested more than {_DEEPEST} levels deep")
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise InvalidArgumentError(argument, f"has a key that must be a string, not {shown(key)}{at}")
+        return {plain(argument, key, path): plain(argument, value[key], (*path, key[:40])) for key in value}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview, range)):
+        return [plain(argument, item, (*path, str(number))) for number, item in enumerate(value)]
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidArgumentError(argument, f"holds half of a surrogate pair, which is no text{at}") from None
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**64:
+            raise InvalidArgumentError(argument, f"holds a whole number of more than 64 bits{at}")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidArgumentError(argument, f"holds {value!r}, which JSON cannot write{at}")
+    elif value is not None:
+        raise InvalidArgumentError(argument, f"holds {shown(value)}, which JSON cannot write{at}")
+    return value
+
+
+def checked_call(action: Any, params: Any, argument: str = "params") -> tuple[str, dict[str, Any]]:
+    """An action of the API that has no shape here, and its fields, as they can be sent.
+
+    :param argument: how the caller names the fields.
+    :raises InvalidArgumentError: one of them cannot be sent.
+    """
+    if not isinstance(action, str) or not re.fullmatch("[A-Za-z][A-Za-z0-9]{0,99}", action):
+        raise InvalidArgumentError(
+            "action", f"must be the name of an action, in letters and digits, not {shown(action)}"
+        )
+    return action, api_object()(argument, plain(argument, params))
+
+
+def task_id(argument: str, value: Any) -> str:
+    """A TaskId, such as the output of a create operator.
+
+    :raises InvalidArgumentError: it is none.
+    """
+    if not isinstance(value, str) or value == "None" or not re.fullmatch(r"[\w.-]{1,200}", value, re.ASCII):
+        hint = _rendered_to_text(value) or ": did the task before return one?"
+        raise InvalidArgumentError(argument, f"must be a TaskId, not {shown(value)}{hint}")
+    return value
 
 
 def seconds(argument: str, value: float | timedelta) -> float:
     """An argument in seconds, from a number or a timedelta.
 
-    :raises InvalidArgumentError: it is neither, or not more than 0.
+    :raises InvalidArgumentError: it is neither, or not more than 0, or longer than ten years.
     """
     total = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(total, bool) or not isinstance(total, (int, float)) or not 0 < total <= 1e9:
-        raise InvalidArgumentError(argument, f"must be seconds or a timedelta, more than 0, not {value!r}")
+    if isinstance(total, bool) or not isinstance(total, (int, float)) or not 0 < total <= LONGEST_SECONDS:
+        raise InvalidArgumentError(
+            argument, f"must be seconds or a timedelta, more than 0 and at most ten years, not {shown(value)}"
+        )
     return float(total)
+
+
+def flag(argument: str, value: Any) -> bool:
+    """True or False themselves: Python takes any text for true, "false" too.
+
+    :raises InvalidArgumentError: it is something else.
+    """
+    if not isinstance(value, bool):
+        raise InvalidArgumentError(argument, f"must be True or False, not {shown(value)}")
+    return value
+
+
+def count(argument: str, value: Any) -> int:
+    """How many: 1 or more.
+
+    :raises InvalidArgumentError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10**9:
+        raise InvalidArgumentError(argument, f"must be a whole number from 1 to 1,000,000,000, not {shown(value)}")
+    return value
 
 
 def text(argument: str, value: Any) -> str:
     """A string; a number, which templates make of "2.0", becomes the string again."""
-    if isinstance(value, str):
-        return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
-    raise InvalidArgumentError(argument, f"must be a string, not {type(value).__name__}")
+    if not isinstance(value, str):
+        raise InvalidArgumentError(argument, f"must be a string, not {shown(value)}")
+    if value.strip() == "None":
+        raise InvalidArgumentError(
+            argument,
+            "reads 'None', which templates make of a value that is None: with render_template_as_native_obj=True it "
+            "counts as not given",
+        )
+    return value
 
 
 def prompt(argument: str, value: Any) -> str:
@@ -134,14 +227,25 @@ def prompt(argument: str, value: Any) -> str:
 
 def url(argument: str, value: Any) -> str:
     """A URL with a host; MPS itself fetches it, so it must be reachable from the internet."""
-    try:
-        parts = urlsplit(value) if isinstance(value, str) else None
-        usable = bool(parts and parts.scheme in ("http", "https") and parts.hostname)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise InvalidArgumentError(argument, "holds something that is no http(s) URL")
+    if not is_url(value):
+        raise InvalidArgumentError(argument, f"must hold http(s) URLs, not {shown(value)}{_rendered_to_text(value)}")
     return str(value)
+
+
+def is_url(value: Any) -> bool:
+    """Whether this is an http(s) URL that names a host."""
+    try:
+        parts = urlsplit(value) if isinstance(value, str) and value.isprintable() else None
+        return bool(parts and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+    except ValueError:  # half an IPv6 address, or a port that is none
+        return False
+
+
+def _rendered_to_text(value: Any) -> str:
+    """What to do where a template seems to have made a text of a list or a dict."""
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        return ": it looks rendered to text; pass op.output[...] itself, or set render_template_as_native_obj=True"
+    return ""
 
 
 def reference(argument: str, value: Any) -> str:
@@ -158,17 +262,16 @@ def boolean(argument: str, value: Any) -> bool:
         return value.lower() == "true"
     if isinstance(value, bool):
         return value
-    raise InvalidArgumentError(argument, f"must be true or false, not {value!r}")
+    raise InvalidArgumentError(argument, f"must be true or false, not {shown(value)}")
 
 
 def integer(argument: str, value: Any) -> int:
     """A whole number; a template's "5" counts."""
-    try:
-        if not isinstance(value, bool) and int(value) == float(value):
-            return int(value)
-    except (TypeError, ValueError):
-        pass
-    raise InvalidArgumentError(argument, f"must be a whole number, not {value!r}")
+    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,19}\s*", value, re.ASCII):
+        return int(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == math.floor(value):
+        return int(value)
+    raise InvalidArgumentError(argument, f"must be a whole number, not {shown(value)}")
 
 
 def references(key: str) -> Callable[[str, Any], list[dict[str, Any]]]:
@@ -189,10 +292,12 @@ def api_object(*required: str) -> Callable[[str, Any], dict[str, Any]]:
 
     def convert(argument: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
-            raise InvalidArgumentError(argument, f"must be a dict, not {type(value).__name__}")
+            raise InvalidArgumentError(argument, f"must be a dict, not {shown(value)}{_rendered_to_text(value)}")
         for key in required:
-            if not value.get(key):
+            if is_empty(value.get(key)):
                 raise InvalidArgumentError(argument, f"lacks {key}")
+            if isinstance(value[key], str):
+                text(f"{argument}.{key}", value[key])
         return dict(value)
 
     return convert
@@ -202,6 +307,15 @@ def api_objects(argument: str, value: Any) -> list[dict[str, Any]]:
     """A list of objects of the API as they are."""
     convert = api_object()
     return [convert(argument, item) for item in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def media_files(argument: str, value: Any) -> list[dict[str, Any]]:
+    """EditMediaFileInfos as they are, so far that their MediaInputInfos can be read."""
+    files = api_objects(argument, value)
+    for number, file in enumerate(files):
+        info = api_object()(f"{argument}.{number}.InputInfo", file.get("InputInfo"))
+        api_object()(f"{argument}.{number}.InputInfo.UrlInputInfo", info.get("UrlInputInfo") or {})
+    return files
 
 
 def media_from_url(argument: str, value: Any) -> dict[str, Any]:
@@ -231,23 +345,19 @@ def one_file(convert: Callable[[str, Any], dict[str, Any]]) -> Callable[[str, An
     return lambda argument, value: [{"InputInfo": convert(argument, value)}]
 
 
-def _written(argument: str, value: Any) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(argument, f"cannot be written as JSON: {error}") from None
-
-
 def json_text(argument: str, value: Any) -> str:
     """A JSON object as text: as it was written, or serialised from a dict."""
     if isinstance(value, Mapping):
-        return _written(argument, value)
+        return json.dumps(value, ensure_ascii=False)
     try:
-        if isinstance(json.loads(value), dict):
-            return str(value)
-    except (TypeError, ValueError):
-        pass
-    raise InvalidArgumentError(argument, "must be a dict or a string that holds a JSON object")
+        held = json.loads(value) if isinstance(value, str) else None
+    except (ValueError, RecursionError):
+        held = None
+    if not isinstance(held, dict):
+        hint = _rendered_to_text(value)
+        raise InvalidArgumentError(argument, f"must be a dict, or a JSON object as a string, not {shown(value)}{hint}")
+    plain(argument, held)
+    return str(value)
 
 
 def _format_as_extra(params: dict[str, Any]) -> dict[str, Any] | None:
@@ -349,7 +459,7 @@ class ProcessMediaFields(_MediaFields[Late], Generic[Late], total=False):
 class EditMediaFields(_MediaFields[Late], Generic[Late], total=False):
     """Arguments of an EditMedia."""
 
-    file_infos: Annotated[Objects[Late], Field("FileInfos", api_objects)]
+    file_infos: Annotated[Objects[Late], Field("FileInfos", media_files)]
     input_url: Annotated[Text[Late], Field("FileInfos", one_file(media_from_url))]
     input_cos: Annotated[Object[Late], Field("FileInfos", one_file(media_from_cos))]
     output_object_path: Annotated[Text[Late], Field("OutputObjectPath", text)]

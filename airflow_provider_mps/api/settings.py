@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from urllib.parse import urlsplit
+from ipaddress import IPv6Address
+from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_mps.api.errors import InvalidConnectionError
 
@@ -92,6 +94,15 @@ class CredentialSettings:
     sts_endpoint: str = ""
 
     def __post_init__(self) -> None:
+        for name, value in (
+            ("token", self.token),
+            ("role_arn", self.role_arn),
+            ("role_session_name", self.role_session_name),
+            ("cvm_role_name", self.cvm_role_name),
+        ):
+            _check_printable(name, value)
+        if self.sts_endpoint:
+            _check_host("sts_endpoint", re.sub(r":\d{1,5}$", "", self.sts_endpoint))
         if self.kind in (CredentialKind.STATIC, CredentialKind.ASSUME_ROLE):
             for name, value in (
                 ("login (SecretId)", self.secret_id),
@@ -99,6 +110,7 @@ class CredentialSettings:
             ):
                 if not value or value != value.strip():
                     raise InvalidConnectionError(f"{name}: is empty or has spaces around it; nothing was sent")
+                _check_printable(name, value)
         if self.kind is CredentialKind.ASSUME_ROLE and not self.role_arn:
             raise InvalidConnectionError("role_arn: is needed for credential=assume_role; nothing was sent")
 
@@ -137,7 +149,8 @@ class ClientSettings:
 
     def __post_init__(self) -> None:
         if self.scheme not in ("http", "https"):
-            raise InvalidConnectionError(f"schema: {self.scheme!r} is neither https nor http")
+            raise InvalidConnectionError(f"schema: {self.scheme[:20]!r} is neither https nor http")
+        _check_host("host", self.host)
         if self.scheme == "http" and not is_loopback(self.host):
             raise InvalidConnectionError(f"schema: plain http is for loopback hosts alone, not for {self.host}")
         if self.region in self.site.refused_regions and self.host != CN.host:
@@ -146,13 +159,33 @@ class ClientSettings:
                 "bucket's region, move it to cos_region, and leave region empty; if the account is of the site in "
                 "China, set site to cn"
             )
-        cos = urlsplit(self.cos_endpoint or "https://cos")
-        if not cos.hostname or (cos.scheme != "https" and not (cos.scheme == "http" and is_loopback(cos.hostname))):
-            raise InvalidConnectionError("cos_endpoint: must be an https URL, or http to a loopback host")
-        for name in ("timeout", "requests_per_second"):
+        if self.port is not None and not 0 < self.port < 2**16:
+            raise InvalidConnectionError("port: must be from 1 to 65535, or empty")
+        _check_printable("region", self.region)
+        if self.proxy:
+            self._check_proxy()
+        if self.cos_endpoint:
+            cos = _parts_of("cos_endpoint", self.cos_endpoint)
+            if cos is None or (cos.scheme != "https" and not (cos.scheme == "http" and is_loopback(cos.hostname))):
+                raise InvalidConnectionError("cos_endpoint: must be an https URL, or http to a loopback host")
+        if isinstance(self.verify, str) and not self.verify.isprintable():
+            raise InvalidConnectionError("verify: must be true, false, or the path of a CA bundle")
+        for name, most in (("timeout", 3600), ("requests_per_second", 10_000)):
             number = getattr(self, name)
-            if number is not None and not 0 < number < float("inf"):
-                raise InvalidConnectionError(f"{name}: must be more than 0")
+            if number is not None and not 0 < number <= most:
+                raise InvalidConnectionError(f"{name}: must be more than 0, and at most {most:,}")
+
+    def _check_proxy(self) -> None:
+        parts = _parts_of("proxy", self.proxy)
+        if parts is not None and parts.scheme.startswith("socks"):
+            raise InvalidConnectionError("proxy: socks proxies are not supported; give the URL of an http or https one")
+        if parts is None or parts.scheme not in ("http", "https"):
+            raise InvalidConnectionError("proxy: must be the URL of an http or https proxy, such as http://proxy:3128")
+        if self.scheme == "http":
+            # Over https a proxy is asked for a tunnel, and sees the host's name alone.
+            raise InvalidConnectionError(
+                "proxy: would see token and prompt in the clear, as schema is http; empty it, or set schema to https"
+            )
 
     def rate(self, action: str) -> float:
         """Calls a second that an action may be called."""
@@ -171,6 +204,37 @@ class ClientSettings:
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}{f':{self.port}' if self.port else ''}/"
+
+
+def _check_printable(name: str, value: str) -> None:
+    """HTTP libraries quote a header that they cannot send, and with it the secret."""
+    if not re.fullmatch("[!-~]*", value):
+        raise InvalidConnectionError(
+            f"{name}: must be printable ASCII without spaces; was a line break pasted with it? Nothing was sent"
+        )
+
+
+def _check_host(name: str, host: str) -> None:
+    if found := re.fullmatch(r"([\w.-]+|\[.+\]):(\d+)", host, re.ASCII):
+        raise InvalidConnectionError(f"{name}: give the host alone, and put {found[2][:9]} into port")
+    if re.fullmatch(r"[\w-][\w.-]{0,252}", host, re.ASCII) and ".." not in host:
+        return
+    try:
+        usable = "%" not in host and bool(IPv6Address(host))
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InvalidConnectionError(f"{name}: must be a host's name or address alone")
+
+
+def _parts_of(name: str, url: str) -> SplitResult | None:
+    """A URL's parts, or None where it names no host."""
+    _check_printable(name, url)
+    try:
+        parts = urlsplit(url)
+        return parts if parts.hostname and parts.port != 0 else None
+    except ValueError:  # half an IPv6 address, or a port that is none
+        return None
 
 
 def is_loopback(host: str | None) -> bool:

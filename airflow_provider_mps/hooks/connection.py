@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from airflow_provider_mps.api.errors import InvalidConnectionError
+from airflow_provider_mps.api.errors import InvalidArgumentError, InvalidConnectionError, shown
 from airflow_provider_mps.api.settings import INTL, SITES, ClientSettings, CredentialKind, CredentialSettings
 
 _Default = TypeVar("_Default", float, None)
 _SHARED_SECONDS = 1.0
 """How long triggers that start together share one look-up; a change of the connection is seen after that."""
+
+
+def checked_id(conn_id: Any) -> str:
+    """The id of a connection, as Airflow allows them.
+
+    :raises InvalidArgumentError: there can be no such connection.
+    """
+    if not isinstance(conn_id, str) or conn_id == "None" or not re.fullmatch(r"[\w#!()\-.:/\\]{1,250}", conn_id):
+        raise InvalidArgumentError("mps_conn_id", f"must be the id of a connection, not {shown(conn_id)}")
+    return conn_id
 
 
 def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> ClientSettings:
@@ -23,38 +35,43 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
     """
 
     def text(name: str) -> str:
-        return str(extra.get(name) or "").strip()
+        value = extra.get(name)
+        if value is not None and not isinstance(value, str):
+            raise InvalidConnectionError(f"{name}: must be a string, not {type(value).__name__}")
+        return (value or "").strip()
 
     def number(name: str, default: _Default) -> float | _Default:
         value = extra.get(name)
         try:
-            return default if value in (None, "") else float(value)
-        except (TypeError, ValueError):
-            raise InvalidConnectionError(f"{name}: must be a number") from None
+            if not isinstance(value, bool):
+                return default if value in (None, "") else float(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+        raise InvalidConnectionError(f"{name}: must be a number")
 
     def choice(name: str, of: Iterable[str], default: str) -> str:
         value = text(name) or default
         if value not in of:
-            raise InvalidConnectionError(f"{name}: must be one of {', '.join(of)}, not {value!r}")
+            raise InvalidConnectionError(f"{name}: must be one of {', '.join(of)}, not {value[:20]!r}")
         return value
 
     try:
+        _check_extra(connection.extra)
         site = SITES[choice("site", SITES, INTL.name)]
-        host = (connection.host or site.host).strip()
+        host = (connection.host or "").strip() or site.host
         if "/" in host or "@" in host:
             raise InvalidConnectionError("host: give the host alone, without a scheme or a path")
-        verify = text("verify") or "true"
-        if extra.get("verify") is False or verify.lower() == "false":
-            verified: bool | str = False
-        else:
-            verified = True if verify.lower() == "true" else verify
+        verify: bool | str | None = extra.get("verify")
+        if not isinstance(verify, bool):
+            verify = text("verify") or "true"
+            verify = {"true": True, "false": False}.get(verify.lower(), verify)
         return ClientSettings(
-            host=host,
-            port=connection.port,
+            host=host[1:-1] if host.startswith("[") and host.endswith("]") else host,
+            port=connection.port or None,
             scheme=connection.schema or ClientSettings.scheme,
             region=text("region"),
             proxy=text("proxy"),
-            verify=verified,
+            verify=verify,
             timeout=number("timeout", ClientSettings.timeout),
             requests_per_second=number("requests_per_second", None),
             site=site,
@@ -73,6 +90,16 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
         )
     except InvalidConnectionError as error:
         raise InvalidConnectionError(f"Connection {conn_id}, {error}") from None
+
+
+def _check_extra(extra: Any) -> None:
+    """Airflow takes an Extra that it cannot read for an empty one: the wrong account may be asked then."""
+    try:
+        if not extra or isinstance(json.loads(extra), dict):
+            return
+    except (TypeError, ValueError, RecursionError):
+        pass
+    raise InvalidConnectionError('extra: must be a JSON object, such as {"site": "intl"}')
 
 
 class _LookUp:
@@ -98,6 +125,7 @@ _look_ups: WeakKeyDictionary[asyncio.AbstractEventLoop, defaultdict[str, _LookUp
 
 async def shared_settings(conn_id: str) -> ClientSettings:
     """A connection's settings, read without blocking the event loop."""
+    checked_id(conn_id)
     look_ups = _look_ups.setdefault(asyncio.get_running_loop(), defaultdict(_LookUp))
     return await look_ups[conn_id].settings(conn_id)
 

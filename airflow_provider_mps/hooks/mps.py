@@ -14,9 +14,10 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_mps.api.errors import About, ApiError, CallError, Failure, MpsError, WaitTimeoutError
 from airflow_provider_mps.api.loop import PrivateLoop, RunningLoopError, in_a_loop
+from airflow_provider_mps.api.requests import checked_call, task_id
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState
 from airflow_provider_mps.errors import airflow_errors
-from airflow_provider_mps.hooks.connection import settings_of, shared_settings
+from airflow_provider_mps.hooks.connection import checked_id, settings_of, shared_settings
 
 if TYPE_CHECKING:
     from airflow_provider_mps.api.auth import Keys
@@ -73,7 +74,7 @@ class MpsHook(BaseHook):
 
         :raises InvalidConnectionError: names the field that cannot be used.
         """
-        connection = self.get_connection(self.mps_conn_id)
+        connection = self.get_connection(checked_id(self.mps_conn_id))
         return self._with_region(settings_of(self.mps_conn_id, connection, connection.extra_dejson))
 
     async def aload(self) -> None:
@@ -185,6 +186,7 @@ class MpsHook(BaseHook):
     async def _acall(self, action: str, params: dict[str, Any], notes: Notes | None = None) -> dict[str, Any]:
         from airflow_provider_mps.api.client import Sending
 
+        action, params = checked_call(action, params)
         await self.aload()
         async with self.client() as client:
             return await client.acall(action, params, sending=Sending(notes))
@@ -219,7 +221,7 @@ class MpsHook(BaseHook):
     async def adescribe_aigc_audio_task(self, mps_task_id: str) -> TaskStatus:
         """The async twin of :meth:`describe_aigc_audio_task`."""
         with airflow_errors():
-            return await self.adescribe(AIGC_AUDIO, mps_task_id)
+            return await self.adescribe(AIGC_AUDIO, task_id("mps_task_id", mps_task_id))
 
     def create(
         self,

@@ -123,10 +123,12 @@ class CreateTaskOperator(WaitsForTask):
         jinja_env: jinja2.Environment,
         seen_oids: set[int],
     ) -> None:
+        from jinja2.nativetypes import NativeEnvironment
+
         fields = set(template_fields)
         dag = self.get_dag()
         texts = {name for name in fields & self.text_fields if parent is self and isinstance(getattr(self, name), str)}
-        if dag and texts:
+        if dag and texts and isinstance(jinja_env, NativeEnvironment):
             fields -= texts
             plain = dag.get_template_env(force_sandboxed=True)
             self._rendering_text = True
@@ -142,11 +144,13 @@ class CreateTaskOperator(WaitsForTask):
             from airflow.sdk.definitions.context import render_template_to_string
         except ImportError:  # before Airflow 3
             from airflow.utils.helpers import render_template_to_string  # type: ignore[no-redef]
-        return render_template_to_string(template, context)
+        rendered = render_template_to_string(template, context)
+        return None if rendered == "None" else rendered  # as native rendering does
 
     def execute(self, context: Context) -> str:
         began = time.time()
         with airflow_errors():
+            self.check_wait("wait_for_completion", "durable", "retry_ambiguous_create")
             params = self.request.build(self._arguments())
             poll_interval = seconds("poll_interval", self.poll_interval)
             deadline = self._deadline(began)
@@ -223,7 +227,7 @@ class CreateTaskOperator(WaitsForTask):
     def _deadline(self, began: float) -> float | None:
         limits = [seconds("wait_timeout", self.wait_timeout)] if self.wait_timeout is not None else []
         if self.execution_timeout:  # Airflow itself does not keep it while a task is deferred
-            limits.append(self.execution_timeout.total_seconds())
+            limits.append(seconds("execution_timeout", self.execution_timeout))
         return began + min(limits) if limits else None
 
     def _remember(self, context: Context, hook: MpsHook, request_digest: str) -> Memory:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_mps.api.cos import CosObject
-from airflow_provider_mps.api.errors import InvalidArgumentError, is_read
+from airflow_provider_mps.api.errors import is_read
 from airflow_provider_mps.api.redaction import digest
 from airflow_provider_mps.api.requests import (
     AUDIO_REQUEST,
@@ -16,11 +16,14 @@ from airflow_provider_mps.api.requests import (
     IMAGE_REQUEST,
     PROCESS_MEDIA_REQUEST,
     VIDEO_REQUEST,
-    api_object,
-    api_objects,
+    checked_call,
+    media_files,
+    plain,
 )
+from airflow_provider_mps.api.sdk_types import with_numbers
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA
 from airflow_provider_mps.errors import airflow_errors
+from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.operators.create import CreateTaskOperator
@@ -210,7 +213,7 @@ class EditMediaOperator(MediaTaskOperator):
     def _arguments(self) -> dict[str, Any]:
         arguments = super()._arguments()
         if self.file_infos:
-            files = api_objects("file_infos", self.file_infos)
+            files = media_files("file_infos", plain("file_infos", self.file_infos))
             arguments["file_infos"] = [self._with_cos_input(file) for file in files]
         return arguments
 
@@ -228,7 +231,8 @@ class MpsApiOperator(BaseOperator):
     answer, and, on Airflow 3.3 and later, not after a lost worker either.
 
     :param action: the action as the API writes it, such as ``DescribeTranscodeTemplates``.
-    :param mps_params: its fields as the API writes them (``params`` are Airflow's own).
+    :param mps_params: its fields as the API writes them (``params`` are Airflow's own). A text such as ``"5"``, which
+        templates make of numbers, is sent as a number where the SDK's model of the action has one.
     :param mps_conn_id: the Airflow connection.
 
     Returns the ``Response`` object.
@@ -253,15 +257,14 @@ class MpsApiOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         with airflow_errors():
-            if not isinstance(self.action, str) or not self.action.isalnum():
-                raise InvalidArgumentError("action", f"is no name of an action: {self.action!r}")
-            params = api_object()("mps_params", self.mps_params or {})
-            hook = MpsHook(self.mps_conn_id)
-            if is_read(self.action):
-                return hook.call(self.action, params)
+            action, params = checked_call(self.action, self.mps_params or {}, "mps_params")
+            params = with_numbers(action, params)
+            hook = MpsHook(checked_id(self.mps_conn_id))
+            if is_read(action):
+                return hook.call(action, params)
             memory = Memory(
                 context.get("task_state_store"),
-                digest(self.action, params),
+                digest(action, params),
                 context["ti"].max_tries,
                 hook.settings.account,
                 self.log,
@@ -269,9 +272,9 @@ class MpsApiOperator(BaseOperator):
             entry = memory.recall()
             if entry and not memory.cleared_since(entry):
                 if entry.response is None:
-                    raise entry.in_doubt(self.action, params)
-                self.log.info("%s ran in an earlier try: its answer is returned, and nothing is sent.", self.action)
+                    raise entry.in_doubt(action, params)
+                self.log.info("%s ran in an earlier try: its answer is returned, and nothing is sent.", action)
                 return entry.response
-            response = hook.call_once(self.action, params, memory)
+            response = hook.call_once(action, params, memory)
             memory.answered(response)
             return response

@@ -17,13 +17,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_mps.api.errors import (
-    CallError,
-    InvalidArgumentError,
-    TaskFailedError,
-    WaitTimeoutError,
-)
+from airflow_provider_mps.api.errors import CallError, TaskFailedError, WaitTimeoutError
 from airflow_provider_mps.api.patience import patience
+from airflow_provider_mps.api.requests import seconds, task_id
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
@@ -87,7 +83,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
                 limit = "timeout" if isinstance(error, AirflowSensorTimeout) else "execution_timeout"
                 raise type(error)(f"{limit}: {told}") from error
         with self._errors():
-            self._check_task_id()
+            self._check()
         deadline = self._began + min(self.timeout, self._execution_seconds)
         self.defer_until_ended(self.mps_task_id, max(self.poke_interval, _SHORTEST_SECONDS), deadline)
         return None
@@ -97,9 +93,9 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         from airflow_provider_mps.api.polling import Tolerance
 
         self._began = self._began or self._begin(context)
-        self._tolerance = self._tolerance or Tolerance(self.max_poll_failures, time.time() - self._began)
         with self._errors():
-            self._check_task_id()
+            self._check()
+            self._tolerance = self._tolerance or Tolerance(self.max_poll_failures, time.time() - self._began)
             try:
                 status = self.hook.describe(
                     self.family, self.mps_task_id, within=max(self._left, _SHORTEST_POKE_SECONDS)
@@ -166,11 +162,12 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
             first = sqlalchemy.select(poke.start_date).where(*of_this, since_clear).order_by(poke.id).limit(1)
             return session.scalar(first)
 
-    def _check_task_id(self) -> None:
-        if not isinstance(self.mps_task_id, str) or not self.mps_task_id or self.mps_task_id == "None":
-            raise InvalidArgumentError(
-                "mps_task_id", f"must be a TaskId, not {self.mps_task_id!r}: did the task before return one?"
-            )
+    def _check(self) -> None:
+        task_id("mps_task_id", self.mps_task_id)
+        self.check_wait()
+        for name in ("timeout", "poke_interval"):
+            if value := getattr(self, name):  # 0 is Airflow's word for one poke, and for no pause
+                seconds(name, value)
 
     def _may_get_files(self, status: TaskStatus) -> bool:
         if not self.family.lacks_files(status):

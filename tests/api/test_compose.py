@@ -1,5 +1,6 @@
 """A soundtrack under a video, as EditMedia is asked for it."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from airflow_provider_mps.operators.mps import EditMediaOperator
 from tests.doubles.task_instances import TaskInstance
 
 VIDEO, AUDIO = "https://example.com/film.mp4", "https://example.com/tune.wav"
+HOUR = timedelta(hours=1)
 BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}
 
 
@@ -73,11 +75,41 @@ def test_the_film_is_as_long_as_it_was_wanted(arguments: dict[str, Any], seconds
 
 
 @pytest.mark.parametrize(
+    ("length", "written"), [(1234567, "1234567s"), (1234.5678, "1234.568s"), (0.1 + 0.2, "0.3s"), (HOUR, "3600s")]
+)
+def test_seconds_are_written_as_the_api_reads_them(length: Any, written: str) -> None:
+    [video], _ = tracks(length=length)
+    assert video["Video"]["TrackTime"]["Duration"] == written
+
+
+@pytest.mark.parametrize("named", ["video", "audio"])
+@pytest.mark.parametrize("media", [None, "", 7, b"https://example.com/film.mp4", ["https://example.com/film.mp4"]])
+def test_an_input_is_a_text_or_an_object(media: Any, named: str) -> None:
+    with pytest.raises(InvalidArgumentError) as raised:
+        lay_soundtrack(**{"video": VIDEO, "audio": AUDIO} | {named: media})
+    assert raised.value.argument == named
+
+
+@pytest.mark.parametrize(
     ("arguments", "named"),
     [
         ({"gain": -0.1}, "gain"),
         ({"gain": 5.1}, "gain"),
+        ({"gain": "1"}, "gain"),
+        ({"gain": float("nan")}, "gain"),
+        ({"gain": True}, "gain"),
+        ({"fade": -1}, "fade"),
+        ({"fade": 0.5}, "fade"),
+        ({"fade": "1"}, "fade"),
+        ({"keep_original_sound": "false"}, "keep_original_sound"),
         ({"length": 0}, "length"),
+        ({"length": 0.0001}, "length"),
+        ({"length": "10"}, "length"),
+        ({"length": float("nan")}, "length"),
+        ({"length": 1e300}, "length"),
+        ({"length": 10, "audio_length": "5"}, "audio_length"),
+        ({"length": 86400, "audio_length": 0.24}, "audio_length"),
+        ({"length": 86400, "audio_length": 1.0000001, "fade": 1}, "audio_length"),
         ({"audio_length": 5}, "audio_length"),
         ({"length": 10, "audio_length": 2, "fade": 2}, "audio_length"),
     ],

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -78,6 +79,17 @@ def all_turned_up() -> Iterator[None]:
 def no_secret_in(texts: Iterable[str]) -> bool:
     """Whether texts hold neither the emulator's key, nor a result's URL, nor a signature."""
     return not [text for text in texts if re.search(r"emulator-key|/files/|sign=|Signature=", text)]
+
+
+def forget_secrets() -> None:
+    """Let Airflow forget the secrets that it masks for as long as a process lives, by one pattern over all of them.
+
+    A test process sees thousands of connections: the pattern would take minutes and gigabytes.
+    """
+    if "airflow.sdk._shared.secrets_masker" in sys.modules:
+        from airflow.sdk._shared.secrets_masker.secrets_masker import _secrets_masker
+
+        _secrets_masker().reset_masker()
 
 
 def told_by(error: BaseException | None) -> Iterator[str]:

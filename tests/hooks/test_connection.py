@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from airflow_provider_mps.api.errors import InvalidConnectionError
+from airflow_provider_mps.api.errors import InvalidArgumentError, InvalidConnectionError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_mps.hooks.mps import MpsHook
@@ -53,7 +53,7 @@ def test_extra_fields_as_json_and_as_the_text_that_forms_store(
     connect: Connect, extra: dict[str, Any], way: str
 ) -> None:
     assert set(extra) == set(CONNECTION_FIELDS), "every field of the form"
-    connect(**extra)
+    connect(schema="https", **extra)
     settings = load(way).settings
     assert (settings.cos_region, settings.cos_endpoint) == ("ap-guangzhou", "https://cos.example")
     assert (settings.region, settings.proxy, settings.verify) == ("ap-singapore", "http://proxy.example:3128", False)
@@ -162,6 +162,17 @@ def test_the_site_in_china_takes_it(connect: Connect, monkeypatch: pytest.Monkey
         ("password (SecretKey)", {"password": ""}),
         ("password (SecretKey)", {"password": "emulator-key\n"}),
         ("password (SecretKey)", {"credential": "assume_role", "password": "", "role_arn": "r"}),
+        ("login (SecretId)", {"login": "emulator\n-id"}),
+        ("password (SecretKey)", {"password": "emulator-key\u3000emulator-key"}),
+        ("token", {"token": "emulator-key\nemulator-key"}),
+        ("token", {"token": {"emulator-key": 1}}),
+        ("region", {"region": "ap-\nsingapore"}),
+        ("region", {"region": "ap-singapore\u00e9"}),
+        ("role_session_name", {"role_session_name": "air flow"}),
+        ("cvm_role_name", {"cvm_role_name": "a\tb"}),
+        ("role_arn", {"role_arn": 7}),
+        ("sts_endpoint", {"sts_endpoint": "https://sts.example/"}),
+        ("sts_endpoint", {"sts_endpoint": "sts.example?x=1"}),
         ("role_arn", {"credential": "assume_role"}),
         ("site", {"site": "eu"}),
         ("credential", {"credential": "magic"}),
@@ -169,15 +180,40 @@ def test_the_site_in_china_takes_it(connect: Connect, monkeypatch: pytest.Monkey
         ("schema", {"schema": "http", "host": "mps.intl.tencentcloudapi.com"}),
         ("host", {"host": "https://127.0.0.1/"}),
         ("host", {"host": "somebody@127.0.0.1"}),
+        ("host", {"host": "one host"}),
+        ("host", {"host": "a..example"}),
+        ("host", {"host": "[::1"}),
+        ("host", {"host": "h\u00f6st.example"}),
+        ("port", {"port": -1}),
+        ("port", {"port": 65536}),
+        ("port", {"port": 10**400}),
         ("timeout", {"timeout": "soon"}),
         ("timeout", {"timeout": 0}),
         ("timeout", {"timeout": "0"}),
         ("timeout", {"timeout": -1}),
         ("timeout", {"timeout": "nan"}),
         ("timeout", {"timeout": "inf"}),
+        ("timeout", {"timeout": 10**400}),
+        ("timeout", {"timeout": 1e18}),
+        ("timeout", {"timeout": True}),
+        ("timeout", {"timeout": [5]}),
         ("requests_per_second", {"requests_per_second": "many"}),
+        ("requests_per_second", {"requests_per_second": 10**9}),
         ("requests_per_second", {"requests_per_second": 0}),
         ("proxy", {"proxy": "not a url"}),
+        ("proxy", {"proxy": "http://[::1"}),
+        ("proxy", {"proxy": "http://:3128"}),
+        ("proxy", {"proxy": "http://127.0.0.1:0"}),
+        ("proxy", {"proxy": "http://127.0.0.1:99999"}),
+        ("proxy", {"proxy": "http://user:emulator-key@127.0.0.1:1"}),
+        ("proxy", {"schema": "https", "proxy": "socks5://127.0.0.1:1080"}),
+        ("proxy", {"schema": "https", "proxy": "ftp://127.0.0.1:1"}),
+        ("cos_endpoint", {"cos_endpoint": "https://["}),
+        ("cos_endpoint", {"cos_endpoint": "http://cos.example"}),
+        ("cos_endpoint", {"cos_endpoint": "cos.example"}),
+        ("cos_endpoint", {"cos_endpoint": "https://cos.example:0"}),
+        ("verify", {"verify": 0}),
+        ("verify", {"verify": "/a\0b"}),
         ("verify", {"schema": "https", "verify": "/nowhere/ca.pem"}),
     ],
 )
@@ -192,6 +228,48 @@ def test_a_field_that_cannot_be_used_is_named_before_anything_is_sent(
     assert emulator.requests == []
 
 
+@CALLS
+@pytest.mark.parametrize("extra", ["{site: cn}", "[1]", "5", '"intl"', "null"])
+def test_an_extra_that_airflow_takes_for_an_empty_one_is_named(
+    emulator: MpsEmulator, connect: Connect, call: Any, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(emulator.connection | {"extra": extra}))
+    with pytest.raises(InvalidConnectionError, match=r"tencent_mps_default, extra: must be a JSON object"):
+        call(DESCRIBE, {"TaskId": "any"})
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:443", "mps.example:443", "[::1]:443"])
+def test_a_port_in_the_host_is_told_where_to_go(connect: Connect, host: str) -> None:
+    connect(host=host)
+    with pytest.raises(InvalidConnectionError, match="host: give the host alone, and put 443 into port"):
+        MpsHook().settings  # noqa: B018
+
+
+@pytest.mark.parametrize("host", ["[::1]", "::1"])
+def test_an_ipv6_host_in_brackets_and_without(connect: Connect, host: str) -> None:
+    connect(host=host, port=8080)
+    assert MpsHook().settings.url == "http://[::1]:8080/"
+
+
+def test_a_proxy_never_sees_token_and_prompt(emulator: MpsEmulator, connect: Connect) -> None:
+    with LoopbackServer(lambda handler: handler.answer({"Response": {"TaskId": "by-proxy"}})) as proxy:
+        connect(proxy=proxy.url)
+        with pytest.raises(InvalidConnectionError, match="proxy: would see token and prompt in the clear"):
+            MpsHook().create_aigc_audio_task(prompt="rain")
+    assert (proxy.requests, emulator.requests) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "conn_id", [None, "", "None", 7, b"tencent_mps_default", ["tencent_mps_default"], "a b", "\ud800"]
+)
+@pytest.mark.parametrize("load", [lambda hook: hook.settings, lambda hook: asyncio.run(hook.aload())])
+def test_what_is_not_the_id_of_a_connection_is_named(load: Any, conn_id: Any) -> None:
+    with pytest.raises(InvalidArgumentError) as wrong:
+        load(MpsHook(conn_id))
+    assert wrong.value.argument == "mps_conn_id"
+
+
 def test_a_connection_as_a_uri(emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     emulator.accept_credential("an-id", "a/key+with:signs@")
     uri = f"tencent-mps://an-id:{quote('a/key+with:signs@', safe='')}@127.0.0.1:{emulator.port}/http?timeout=5"
@@ -202,7 +280,7 @@ def test_a_connection_as_a_uri(emulator: MpsEmulator, monkeypatch: pytest.Monkey
 
 
 def test_settings_do_not_show_secrets(connect: Connect) -> None:
-    connect(token="a-token", proxy="http://user:proxy-password@127.0.0.1:1")
+    connect(schema="https", token="a-token", proxy="http://user:proxy-password@127.0.0.1:1")
     hook = MpsHook()
     with hook.client() as client:
         shown = f"{hook.settings!r} {hook!r} {client!r} {vars(hook)!r}"

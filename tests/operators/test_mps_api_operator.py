@@ -1,5 +1,6 @@
 """Any other action: the whole answer is returned, reads are repeated, and nothing else is, in doubt."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -85,7 +86,16 @@ def test_a_refusal_is_final(emulator: MpsEmulator) -> None:
     [
         ({"action": ""}, "action"),
         ({"action": "Describe Tasks"}, "action"),
+        ({"action": "Ünicode"}, "action"),
+        ({"action": "DescribeTasks\u0662"}, "action"),
+        ({"action": b"DescribeTasks"}, "action"),
         ({"action": "ManageTask", "mps_params": ["x"]}, "mps_params"),
+        ({"action": "ManageTask", "mps_params": "{'TaskId': 'x'}"}, "mps_params"),
+        ({"action": "ManageTask", "mps_params": {"TaskId": float("nan")}}, "mps_params"),
+        ({"action": "ManageTask", "mps_params": {"TaskId": b"x"}}, "mps_params"),
+        ({"action": "ManageTask", "mps_params": {"TaskId": "\ud800"}}, "mps_params"),
+        ({"action": "ManageTask", "mps_params": {1: "x", "TaskId": "x"}}, "mps_params"),
+        ({"action": "ManageTask", "mps_conn_id": "None"}, "mps_conn_id"),
     ],
 )
 def test_what_cannot_be_sent_is_named(arguments: dict[str, Any], named: str, emulator: MpsEmulator) -> None:
@@ -93,6 +103,31 @@ def test_what_cannot_be_sent_is_named(arguments: dict[str, Any], named: str, emu
     assert isinstance(error, InvalidArgumentError)
     assert error.argument == named
     assert emulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("action", "given", "sent"),
+    [
+        ("DescribeTasks", {"Status": "FINISH", "Limit": "5"}, {"Status": "FINISH", "Limit": 5}),
+        ("DescribeTasks", {"Status": "5", "Limit": 5}, {"Status": "5", "Limit": 5}),
+        ("DescribeTasks", {"Limit": "5.5", "SubTaskHasFailed": "True"}, {"Limit": "5.5", "SubTaskHasFailed": True}),
+        ("DescribeTranscodeTemplates", {"Definitions": ["1", 2, "x"]}, {"Definitions": [1, 2, "x"]}),
+        (
+            "ProcessMedia",
+            {"MediaProcessTask": {"TranscodeTaskSet": [{"Definition": "100010", "StartTimeOffset": "1.5"}]}},
+            {"MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100010, "StartTimeOffset": 1.5}]}},
+        ),
+        ("DescribeTasks", {"NobodyKnows": {"This": "5"}}, {"NobodyKnows": {"This": "5"}}),
+        ("DescribeNothing", {"Limit": "5"}, {"Limit": "5"}),
+    ],
+)
+def test_a_text_is_sent_as_a_number_where_the_model_has_one(
+    action: str, given: dict[str, Any], sent: dict[str, Any], connect: Callable[..., None]
+) -> None:
+    with LoopbackServer(lambda handler: handler.answer({"Response": {"RequestId": "r"}})) as server:
+        connect(port=server.server_port)
+        run(action, mps_params=given)
+    assert json.loads(server.requests[0].body) == sent
 
 
 def test_its_arguments_are_templates() -> None:

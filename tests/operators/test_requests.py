@@ -1,6 +1,7 @@
 """What an operator's arguments become on the wire, and which of them never get there."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +10,15 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_mps.api.errors import ApiError, InvalidArgumentError
+from airflow_provider_mps.api.redaction import digest
+from airflow_provider_mps.api.requests import (
+    AUDIO_REQUEST,
+    EDIT_MEDIA_REQUEST,
+    IMAGE_REQUEST,
+    PROCESS_MEDIA_REQUEST,
+    VIDEO_REQUEST,
+    RequestShape,
+)
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from tests.doubles.emulators import CREATE
@@ -92,6 +102,13 @@ def test_another_unknown_parameter_is_refused_once(emulator: MpsEmulator) -> Non
     assert emulator.count(CREATE) == 1
 
 
+def deep(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
 def without(key: str) -> dict[str, str]:
     return {name: value for name, value in STORE.items() if name != key}
 
@@ -126,7 +143,46 @@ def without(key: str) -> dict[str, str]:
         ("video_infos", {"video_infos": [{"Url": "https://a.example/1.mp4"}]}),
         ("audio_infos", {"audio_infos": [{"VideoUrl": "https://a.example/1.mp3"}]}),
         ("audio_infos", {"audio_infos": 7}),
+        ("prompt", {"prompt": b"rain"}),
+        ("prompt", {"prompt": float("nan")}),
+        ("prompt", {"prompt": "half a \ud83c"}),
+        ("prompt", {"prompt": " None "}),
+        ("prompt", {"prompt": "  \n", "model_name": "GL"}),
+        ("model_version", {"model_version": float("inf")}),
+        ("model_version", {"model_version": 10**5000}),
+        ("additional_parameters", {"additional_parameters": b'{"lyrics": "la"}'}),
+        ("additional_parameters", {"additional_parameters": '{"n": NaN}'}),
+        ("additional_parameters", {"additional_parameters": '{"n": 1e400}'}),
+        ("additional_parameters", {"additional_parameters": '{"a":' * 9999}),
+        ("additional_parameters", {"additional_parameters": '{"lyrics": "\\ud83c"}'}),
+        ("additional_parameters", {"additional_parameters": {1: "a", "b": 2}}),
+        ("additional_parameters", {"additional_parameters": {"tags": {"rain", "snow"}}}),
+        ("extra_parameters", {"extra_parameters": {"a": float("inf")}}),
+        ("extra_parameters", {"extra_parameters": {"a": [b"x"]}}),
+        ("extra_parameters", {"extra_parameters": deep(5000)}),
+        ("extra_parameters", {"extra_parameters": {"a": 10**5000}}),
+        ("store_cos_param", {"store_cos_param": STORE | {"CosBucketName": "None"}}),
+        ("store_cos_param", {"store_cos_param": STORE | {1: 2}}),
+        ("video_infos", {"video_infos": ["https://["]}),
+        ("video_infos", {"video_infos": ["https://a.example:99999/1.mp4"]}),
+        ("video_infos", {"video_infos": ["https://a.example/1.mp4\n"]}),
+        ("video_infos", {"video_infos": "['https://a.example/1.mp4?sign=x']"}),
         ("poll_interval", {"poll_interval": 0}),
+        ("poll_interval", {"poll_interval": 1e18}),
+        ("wait_timeout", {"wait_timeout": 1e18}),
+        ("wait_timeout", {"wait_timeout": 10**400}),
+        ("wait_timeout", {"wait_timeout": timedelta.max}),
+        ("execution_timeout", {"execution_timeout": timedelta(days=5000)}),
+        ("max_poll_failures", {"max_poll_failures": None}),
+        ("max_poll_failures", {"max_poll_failures": "3"}),
+        ("max_poll_failures", {"max_poll_failures": 0}),
+        ("max_poll_failures", {"max_poll_failures": True}),
+        ("retry_ambiguous_create", {"retry_ambiguous_create": "false"}),
+        ("wait_for_completion", {"wait_for_completion": "no"}),
+        ("deferrable", {"deferrable": "no"}),
+        ("durable", {"durable": None}),
+        ("mps_conn_id", {"mps_conn_id": None}),
+        ("mps_conn_id", {"mps_conn_id": "None"}),
         ("poll_interval", {"poll_interval": "5"}),
         ("poll_interval", {"poll_interval": timedelta(0)}),
         ("wait_timeout", {"wait_timeout": -1}),
@@ -137,12 +193,99 @@ def without(key: str) -> dict[str, str]:
 def test_a_bad_argument_is_named_before_anything_is_sent(
     emulator: MpsEmulator, argument: str, arguments: dict[str, Any]
 ) -> None:
+    operator = CreateAigcAudioTaskOperator(task_id="create", prompt="rain")
+    vars(operator).update(arguments)  # as rendering does, too late for what Airflow itself checks
     with pytest.raises(AirflowFailException, match=rf"\b{argument}\b.*nothing was sent to MPS") as failed:
-        create(**{"prompt": "rain"} | arguments)
+        run_task(operator)
     assert isinstance(failed.value, InvalidArgumentError)
     assert argument in failed.value.argument
     assert "sign=" not in str(failed.value)
     assert emulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ({"video_infos": ["https://user:word@a.example/1?sign=x", 5]}, r"not 5 "),
+        ({"video_infos": "ftp://user:word@a.example/1?sign=x"}, r"not str 'ftp:'\.\.\. "),
+        ({"video_infos": "cos:/bucket/1.mp4?sign=x"}, r"not str 'cos'\.\.\. "),
+        ({"video_infos": "ftp://a.example/1?sign=x"}, r"not str 'ftp://a\.example/1'\.\.\. "),
+        (
+            {"store_cos_param": '{"CosBucketName": "b", "Key": "word"}'},
+            r"not str '\{\"CosBucketName\"'.*pass op\.output\[",
+        ),
+        ({"additional_parameters": "{'key': 'word'}"}, r"not str .*set render_template_as_native_obj=True"),
+        ({"poll_interval": "5"}, r"not str '5' "),
+        ({"wait_timeout": timedelta.max}, r"not datetime\.timedelta\(days=999999999"),
+        ({"extra_parameters": {"a": [{"b": float("nan")}]}}, r"holds nan, which JSON cannot write \(at a\.0\.b\)"),
+    ],
+)
+def test_an_error_shows_what_was_given_and_no_secret(arguments: dict[str, Any], shown: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=shown) as failed:
+        create(**{"prompt": "rain"} | arguments)
+    assert not re.search("sign=|word", str(failed.value))
+
+
+@pytest.mark.parametrize(
+    ("request_shape", "arguments", "expected"),
+    [
+        (
+            AUDIO_REQUEST,
+            {
+                "prompt": "Regen über Berlin",
+                "model_name": "MiniMaxMusic",
+                "model_version": "2.6",
+                "scene_type": "music",
+                "store_cos_param": {"CosBucketName": "b", "CosBucketRegion": "ap-singapore"},
+            },
+            "50dc5fe77cb96320460e90dfe1622055",
+        ),
+        (
+            AUDIO_REQUEST,
+            {
+                "prompt": "rain",
+                "additional_parameters": {"lyrics": "la\nlä", "n": 2},
+                "audio_infos": "https://a.example/1.mp3",
+            },
+            "42910a3c5803255b6ddaadd868c6108f",
+        ),
+        (
+            VIDEO_REQUEST,
+            {"prompt": "rain", "duration": 5, "enhance_prompt": True},
+            "e6e6d1cf0b0d2b8f8e48bc5ab7178a28",
+        ),
+        (IMAGE_REQUEST, {"prompt": "a fox", "output_image_count": "2"}, "3336f3a7e13bf0730942c9f4bee3417b"),
+        (
+            PROCESS_MEDIA_REQUEST,
+            {
+                "input_url": "https://a.example/film.mp4",
+                "output_cos": {"Bucket": "b", "Region": "r"},
+                "media_process_task": {"TranscodeTaskSet": [{"Definition": 100010}]},
+            },
+            "42d9ec8c06cb31fdffe0005ecb5cc2ca",
+        ),
+        (
+            EDIT_MEDIA_REQUEST,
+            {"input_url": "https://a.example/film.mp4", "output_object_path": "/a.mp4"},
+            "998b20f5917854cbc63d8cc5ab710ff1",
+        ),
+    ],
+)
+def test_digests_stay_as_they_are(request_shape: RequestShape, arguments: dict[str, Any], expected: str) -> None:
+    """Tasks under way are found by them after an upgrade: fields that come with it must not change them."""
+    assert digest(request_shape.action, request_shape.build(arguments)) == expected
+
+
+def test_a_digest_does_not_depend_on_the_order_of_a_dict() -> None:
+    orders = ({"lyrics": "la", "deep": {"a": 1, "b": 2}}, {"deep": {"b": 2, "a": 1}, "lyrics": "la"})
+    built = [AUDIO_REQUEST.build({"additional_parameters": order}) for order in orders]
+    written = [AUDIO_REQUEST.build({"additional_parameters": json.dumps(order, indent=1)}) for order in orders]
+    digests = {digest("CreateAigcAudioTask", params) for params in built + written}
+    assert len(digests) == 1
+    assert (
+        digest("CreateAigcAudioTask", AUDIO_REQUEST.build({"additional_parameters": {}, "prompt": "la"})) not in digests
+    )
+    assert built[0] != built[1], "what is sent keeps its order"
 
 
 @pytest.mark.parametrize("length", [1, 2000])

@@ -1,15 +1,19 @@
 """Templates in the arguments, rendered by Airflow, plain and native, in plain and in mapped operators."""
 
+from itertools import product
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
+import jinja2
 import pendulum
 import pytest
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
+from airflow_provider_mps.api.errors import InvalidArgumentError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from tests.doubles.task_instances import run_task
+from tests.doubles.ways import ARGUMENTS, OPERATORS
 
 CONTEXT = {
     "version": "2.10",
@@ -18,12 +22,14 @@ CONTEXT = {
     "host": "a.example",
     "bucket": "bucket-1",
     "lyrics": "la la",
+    "nothing": None,
+    "signed": ["https://a.example/1.mp4?sign=secret"],
     "clips": ["https://a.example/1.mp4", "https://a.example/2.mp4"],
 }
 TEXTS: dict[str, Any] = {
     "model_name": "{{ number }}",
     "model_version": "{{ version }}",
-    "scene_type": "{{ 'None' }}",
+    "scene_type": "{{ true }}",
     "prompt": "{{ prompt }}",
     "output_audio_format": "{{ 'wav' }}",
     "additional_parameters": '{"lyrics": "{{ lyrics }}"}',
@@ -32,7 +38,7 @@ TEXTS: dict[str, Any] = {
 AS_WRITTEN = {
     "ModelName": "007",
     "ModelVersion": "2.10",
-    "SceneType": "None",
+    "SceneType": "True",
     "Prompt": "[1, 2]",
     "OutputAudioFormat": "wav",
     "AdditionalParameters": '{"lyrics": "la la"}',
@@ -58,7 +64,13 @@ def emulator_rules() -> str:
 
 def dag(native: bool) -> DAG:
     start = pendulum.datetime(2026, 1, 1)
-    return DAG("templates", schedule=None, start_date=start, render_template_as_native_obj=native)
+    return DAG(
+        "templates",
+        schedule=None,
+        start_date=start,
+        render_template_as_native_obj=native,
+        template_undefined=cast("Any", jinja2.Undefined),  # Airflow takes any kind of it
+    )
 
 
 def rendered(operator: Any) -> Any:
@@ -83,6 +95,64 @@ def test_the_same_in_a_mapped_operator(emulator: MpsEmulator, native: bool) -> N
         operator = CreateAigcAudioTaskOperator.partial(task_id="create", **NESTED).expand_kwargs([TEXTS])
     run_task(rendered(operator))
     assert emulator.requests[0].params == AS_WRITTEN | NESTED_AS_WRITTEN
+
+
+TEXT_FIELDS = [
+    (operator, name) for operator in OPERATORS for name in sorted(operator.text_fields) if name != "mps_conn_id"
+]
+
+
+def made_of(operator: Any, native: bool, **arguments: Any) -> Any:
+    """An operator that has what it needs, and these arguments, rendered."""
+    with dag(native):
+        return rendered(operator(task_id="create", **ARGUMENTS.get(operator.__name__, {"prompt": "rain"}) | arguments))
+
+
+def asked(operator: Any) -> Any:
+    """The request that a rendered operator makes of its arguments, or why it makes none."""
+    try:
+        return operator.request.build({name: getattr(operator, name) for name in operator.request.fields})
+    except InvalidArgumentError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    ("template", "native"),
+    [("{{ nothing }}", True), *product(("{{ missing }}", "{{ '' }}", " {{ missing }} "), (True, False))],
+)
+@pytest.mark.parametrize(("operator", "name"), TEXT_FIELDS)
+def test_a_text_that_renders_to_nothing_is_not_given(operator: Any, name: str, template: str, native: bool) -> None:
+    assert asked(made_of(operator, native, **{name: template})) == asked(made_of(operator, native, **{name: None}))
+
+
+@pytest.mark.parametrize(("operator", "name"), TEXT_FIELDS)
+def test_a_text_that_reads_none_is_refused_by_name(emulator: MpsEmulator, operator: Any, name: str) -> None:
+    with pytest.raises(AirflowFailException) as failed:
+        run_task(made_of(operator, False, **{name: "{{ nothing }}"}))
+    assert isinstance(failed.value, InvalidArgumentError)
+    assert failed.value.argument == name
+    assert emulator.requests == []
+
+
+def test_a_prompt_of_nothing_is_never_paid_for(emulator: MpsEmulator) -> None:
+    for native in (True, False):
+        with dag(native):
+            operator = CreateAigcAudioTaskOperator(task_id="create", prompt="{{ nothing }}")
+        with pytest.raises(AirflowFailException, match=r"\bprompt\b"):
+            run_task(rendered(operator))
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize("field", ["video_infos", "store_cos_param"])
+def test_what_a_template_made_a_text_of_is_refused_with_the_remedy(emulator: MpsEmulator, field: str) -> None:
+    with dag(native=False):
+        operator = CreateAigcAudioTaskOperator(task_id="create", prompt="rain", **cast("Any", {field: "{{ signed }}"}))
+    with pytest.raises(
+        AirflowFailException, match=rf"{field}: .*pass op\.output\[\.\.\.\] itself, or set render_t"
+    ) as failed:
+        run_task(rendered(operator))
+    assert "secret" not in str(failed.value)
+    assert emulator.requests == []
 
 
 def test_native_rendering_gives_lists_and_dicts(emulator: MpsEmulator) -> None:
