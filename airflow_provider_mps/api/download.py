@@ -130,7 +130,7 @@ class Download:
         try:
             await self._receive(http, part)
         except (httpx.ConnectError, httpx.ProxyError) as error:
-            raise _CutOffError(f"{type(error).__name__}: {without_queries(error)}") from None
+            raise _CutOffError(f"{type(error).__name__}: {without_queries(str(error))}") from None
         except (httpx.HTTPError, httpx.StreamError) as error:  # whose texts may quote what was sent
             raise _CutOffError(type(error).__name__) from None
         finally:

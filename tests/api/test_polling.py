@@ -311,7 +311,9 @@ def one_refused(handler: Handler) -> None:
     if json.loads(handler.received.body)["TaskId"] == "refused":
         handler.answer({"Response": {"Error": {"Code": "InvalidParameter", "Message": "no"}, "RequestId": "r"}})
     else:
-        handler.answer({"Response": {"Status": "DONE", "RequestId": "r"}})
+        handler.answer(
+            {"Response": {"Status": "DONE", "AudioInfos": [{"Url": "https://a.example/b"}], "RequestId": "r"}}
+        )
 
 
 def test_the_error_of_one_task_is_that_tasks_alone() -> None:

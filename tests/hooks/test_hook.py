@@ -197,13 +197,13 @@ def test_get_conn_takes_no_redirect_no_netrc_and_no_proxy_of_the_environment(
     with LoopbackServer(hang) as elsewhere:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, elsewhere.url)
-        assert MpsHook().get_conn().call_json(CREATE, {"Prompt": "rain"})
+        assert MpsHook().get_conn().call_json(CREATE, MUSIC)
         assert emulator.requests[0].headers["authorization"].startswith("TC3-HMAC-SHA256 ")
         emulator.fault("redirect", message=elsewhere.url)
         with pytest.raises(TencentCloudSDKException, match="redirects"):
-            MpsHook().get_conn().call_json(CREATE, {"Prompt": "rain"})
+            MpsHook().get_conn().call_json(CREATE, MUSIC)
         assert elsewhere.requests == []
-        connect(proxy=elsewhere.url)
+        connect(schema="https", proxy=elsewhere.url)
         client = MpsHook().get_conn()
         assert client.request.conn.proxy == {"http": elsewhere.url, "https": elsewhere.url}
 

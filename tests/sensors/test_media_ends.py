@@ -97,7 +97,7 @@ def test_the_parts_that_are_done_are_named(wait: Callable[..., Any]) -> None:
     )
     with pytest.raises(TaskFailedError) as raised:
         wait(answer)
-    done = str(raised.value).partition("done")[2].partition(": ")[2]
+    done = str(raised.value).partition("done")[2].partition(": ")[2].partition(" (")[0]
     assert done == "WorkflowTask.MediaProcessResultSet[0].TranscodeTask, WorkflowTask.AiAnalysisResultSet[0].CoverTask"
 
 
@@ -135,9 +135,10 @@ def test_every_kind_of_output_is_found(wait: Callable[..., Any]) -> None:
     [("b-1", ""), ("b-1", "x.evil.example/"), ("evil.example/", "ap-x"), ("b-1.cos.ap-y.myqcloud.com/", "ap-x")],
 )
 def test_what_makes_no_address_of_cos_has_no_url(wait: Callable[..., Any], bucket: str, region: str) -> None:
+    """Without a usable region a file still has its URI; without a usable bucket it has no address at all."""
     storage = {"Type": "COS", "CosOutputStorage": {"Bucket": bucket, "Region": region}}
     _, xcoms = wait(workflow(transcode(Output={"OutputStorage": storage, "Path": "/out/a.mp4"})))
-    assert xcoms["cos_uris"]
+    assert bool(xcoms["cos_uris"]) is (bucket == "b-1")
     assert "cos_urls" not in xcoms
 
 
