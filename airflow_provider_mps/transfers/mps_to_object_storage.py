@@ -162,8 +162,8 @@ class MpsToObjectStorageOperator(BaseOperator):
         except (ValueError, TypeError, ImportError) as error:
             raise InvalidArgumentError(
                 "destination",
-                f"there is no storage for {scheme}:// here ({without_queries(str(error))}): install the Airflow provider "
-                "that serves it, such as apache-airflow-providers-amazon[s3fs]",
+                f"there is no storage for {scheme}:// here ({without_queries(str(error))}): install the Airflow "
+                "provider that serves it, such as apache-airflow-providers-amazon[s3fs]",
             ) from None
         return folder
 

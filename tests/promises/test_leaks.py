@@ -13,6 +13,7 @@ from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
 from tests.doubles.emulators import emulated
 from tests.doubles.logs import Lines, kept_lines, told_by
+from tests.doubles.seen import MUSIC, MUSIC_ARGUMENTS
 from tests.doubles.servers import LoopbackServer
 from tests.doubles.task_instances import State, TaskInstance
 from tests.doubles.ways import OPERATORS, SENSORS
@@ -61,7 +62,7 @@ def test_a_file_in_cos_is_signed_for_and_read_without_a_trace(tmp_path: Path, lo
     with emulated("mps", secret_key=KEY, token=TOKEN) as emulator:
         create = CreateAigcAudioTaskOperator(
             task_id="create",
-            prompt="rain",
+            **MUSIC_ARGUMENTS,
             mps_conn_id="mps",
             store_cos_param=store,
             wait_for_completion=True,
@@ -108,7 +109,7 @@ def test_the_sdks_own_client_logs_no_secret(logged: Lines, capfd: pytest.Capture
     with emulated("mps", secret_key=KEY, token=TOKEN):
         client = MpsHook("mps").get_conn()
         client.set_stream_logger()
-        assert client.call_json("CreateAigcAudioTask", {"Prompt": "rain"})
+        assert client.call_json("CreateAigcAudioTask", MUSIC)
         client.set_default_logger()
     assert logged.of("POST / HTTP/1.1")
     told = [*logged.lines, *logged.arguments, *capfd.readouterr()]

@@ -79,7 +79,9 @@ def of_describe(case: Case) -> Ending:
         if ends_at_once and not way.deferrable:
             return Ending(State.FAILED, tasks, error, tries=1)
         # What the triggerer was told, the worker asks again, and by then all is well.
-        return Ending(State.SUCCESS, tasks, tries=None if ends_at_once else 1)
+        # A FINISH that needs no file ends the triggerer's wait, and the worker finds the task at work again.
+        ended_early = no_file and harmless and way.deferrable
+        return Ending(State.SUCCESS, tasks, tries=None if ends_at_once or ended_early else 1)
     if harmless:
         return Ending(State.SUCCESS, tasks, tries=1)
     if ends_at_once:
