@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_mps.api.answers import Response, is_file_url
 from airflow_provider_mps.api.cos import CosObject
-from airflow_provider_mps.api.errors import NoResultError, TaskFailedError
+from airflow_provider_mps.api.errors import InvalidArgumentError, NoResultError, TaskFailedError
 from airflow_provider_mps.api.redaction import plain, without_queries
 
 _BUCKET_OR_REGION = re.compile(r"[a-z0-9-]{1,100}")
@@ -351,3 +351,24 @@ MEDIA = TaskFamily(
 )
 
 FAMILIES = {family.kind: family for family in (AIGC_AUDIO, AIGC_VIDEO, AIGC_IMAGE, MEDIA)}
+
+# What the TaskIds of a family have in them (seen on the live service, 2026-08).
+_IN_TASK_IDS = {
+    "-AigcAudio-": AIGC_AUDIO,
+    "-AigcVideo-": AIGC_VIDEO,
+    "-AigcImage-": AIGC_IMAGE,
+    "-WorkflowTask-": MEDIA,
+    "-EditMediaTask-": MEDIA,
+}
+
+
+def check_family(argument: str, task_id: str, family: TaskFamily) -> None:
+    """Make sure that a TaskId is not of another family: asked by the wrong action, MPS does not know the task.
+
+    :raises InvalidArgumentError: it is.
+    """
+    named = next((other for part, other in _IN_TASK_IDS.items() if part in task_id), family)
+    if named.describe != family.describe:
+        raise InvalidArgumentError(
+            argument, f"{task_id} is of the kind {named.title}, and this waits for tasks of the kind {family.title}"
+        )

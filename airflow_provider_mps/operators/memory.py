@@ -91,16 +91,10 @@ class Memory:
         self.task_id = ""
         """The TaskId that this try has created, or goes on with."""
 
-    @property
-    def kept(self) -> bool:
-        """Whether there is a store."""
-        return self._store is not None
-
     def recall(self) -> Remembered | None:
         """What an earlier try left for the same request. What cannot be read raises, and nothing is created."""
-        entry = self._read()
+        entry = self._before = self._read()
         if entry is None or entry.digest == self._digest:
-            self._before = entry
             return entry
         if entry.stage in (Stage.SENDING, Stage.CREATED):
             self._log.warning(

@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_mps.api.errors import CallError, TaskFailedError, WaitTimeoutError
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.requests import seconds, task_id
-from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA, check_family
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
@@ -163,7 +163,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
             return session.scalar(first)
 
     def _check(self) -> None:
-        task_id("mps_task_id", self.mps_task_id)
+        check_family("mps_task_id", task_id("mps_task_id", self.mps_task_id), self.family)
         self.check_wait()
         for name in ("timeout", "poke_interval"):
             if value := getattr(self, name):  # 0 is Airflow's word for one poke, and for no pause

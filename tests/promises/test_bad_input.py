@@ -10,6 +10,7 @@ import inspect
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import MpsApiOperator
+from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
 from tests.doubles.emulators import DESCRIBE, emulated
 from tests.doubles.logs import forget_secrets
 from tests.doubles.task_instances import State, TaskInstance
@@ -185,10 +187,24 @@ def of_sensor(cls: Any) -> Subject:
     )
 
 
+def a_file_to_keep(emulator: MpsEmulator) -> dict[str, Any]:
+    [url] = MpsHook(CONN_ID).describe_aigc_audio_task(emulator.add_task(wait_seconds=0, run_seconds=0)).urls
+    return {"urls": [url], "destination": f"file://{tempfile.mkdtemp(prefix='fuzz-', dir=os.environ['AIRFLOW_HOME'])}"}
+
+
+# What would lead elsewhere on the network or on the disk.
+NOT_FOR_A_FUZZ = {
+    "mps_conn_id": CONN_IDS,
+    "storage_conn_id": r"(?s).*",
+    "urls": r"(?s).*://.*",
+    "destination": r"(?s).*",
+}
+
 SUBJECTS = [
     *map(of_operator, OPERATORS),
     *map(of_sensor, SENSORS),
     Subject(MpsApiOperator, lambda emulator: {"action": "DescribeTasks", "mps_params": {"Status": "FINISH"}}),
+    Subject(MpsToObjectStorageOperator, a_file_to_keep, NOT_FOR_A_FUZZ),
 ]
 
 

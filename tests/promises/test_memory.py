@@ -180,3 +180,17 @@ def test_one_strange_answer_is_not_believed(
     mps.fault("error", waiting.describe, code="ResourceNotFound.TaskNotFound", times=answers)
     instance.run()
     assert len(mps.tasks) == tasks
+
+
+@PLAIN
+def test_a_refused_request_leaves_the_entry_of_the_one_before_it(mps: MpsEmulator, waiting: Waiting) -> None:
+    mps.fault("never_done", waiting.create)
+    instance = waiting.task_instance(mps, CONN_ID, timeout=0.3, retries=0)
+    instance.run()
+    before = instance.remembered
+    edited = waiting.task_instance(mps, CONN_ID, retries=0, prompt="snow")
+    edited.stored, edited.max_tries = instance.stored, instance.max_tries
+    mps.fault("error", waiting.create, code="InvalidParameter")
+    [error] = edited.run().errors
+    assert isinstance(error, ApiError)
+    assert edited.remembered == before

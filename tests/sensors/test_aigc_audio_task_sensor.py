@@ -161,3 +161,13 @@ def test_the_log_tells_each_state_and_no_url(connect: Connect, logged: Lines, wa
 
 def test_the_task_id_is_a_template() -> None:
     assert set(AigcAudioTaskSensor.template_fields) == {"mps_task_id", "mps_conn_id"}
+
+
+@WAYS
+@pytest.mark.parametrize("kind", ["aigc_video", "aigc_image", "media"])
+def test_a_task_id_of_another_family_is_named_as_such(emulator: MpsEmulator, way: dict[str, Any], kind: str) -> None:
+    task_id = emulator.add_task(kind)
+    with pytest.raises(AirflowFailException, match=f"mps_task_id: {task_id} is of the kind") as refused:
+        run_task(sensor(task_id, **way))
+    assert isinstance(refused.value, InvalidArgumentError)
+    assert emulator.requests == []
