@@ -1,7 +1,5 @@
 """From Python arguments to the fields of a request, checked before anything is sent."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
