@@ -228,7 +228,7 @@ class Setting:
             try:
                 with kept.struck():
                     value = execute()
-                if not kept.meets(Mishap.AFTER):
+                if not kept.dead and not kept.meets(Mishap.AFTER):  # a destructor swallows what a signal raises in it
                     return value, False
             except AirflowTaskTimeout:
                 on_kill()
