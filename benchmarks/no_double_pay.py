@@ -1,14 +1,17 @@
-"""Counts what seeded plans of faults cost: with this package, and with the SDK's StandardRetryer.
+"""Counts what seeded plans of failures cost: with this package, and with the SDK's StandardRetryer.
 
-A plan is a handful of faults for the creates and the questions to come. A caller wants one file. It has an emulator of
-its own, which plays the plan, and keeps at it as an Airflow task with two retries does. The waits are shorter than in
-use: back-off by a factor of 100, a call is given up after one second, a task takes a fifth of one. Answers that drip in
-without an end are left out: the SDK waits for them for ever.
+A plan is a handful of faults for the creates and the questions to come, and of mishaps around each try of the Airflow
+task. A caller wants one file. It has an emulator of its own, which plays the plan, and keeps at it as an Airflow task
+with two retries does; Airflow's part, and that of the user who reads what an error says, are played here. The waits are
+shorter than in use: back-off by a factor of 100, a call is given up after one second, a task takes a fifth of one.
+Answers that drip in without an end are left out: the SDK waits for them for ever.
 
 - needed: one task for each caller that got its file.
 - duplicates: tasks beyond the first of a caller.
 - lost: tasks whose TaskId no caller ever got, while no error said that one may exist.
 - told: callers that ended with an error which says so, and what to do.
+- unrun: those of them whose create came to the service and was not carried out. Nobody outside of it can know.
+- false: those of them for whom the service had got no create at all, or had refused each.
 """
 
 import argparse
@@ -16,13 +19,17 @@ import json
 import logging
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field, fields
+from enum import StrEnum
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +38,7 @@ os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="no-double-pay-")
 os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
 
 import structlog
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 from tencentcloud.common.credential import Credential
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
@@ -42,12 +49,14 @@ from tencentcloud.mps.v20190612.mps_client import MpsClient as SdkClient
 from airflow_provider_mps.api.errors import AmbiguousCreateError
 from airflow_provider_mps.api.patience import SHORT, Patience, short_waits
 from airflow_provider_mps.emulator import FaultKind, MpsEmulator
+from airflow_provider_mps.operators.memory import OtherAccountError
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 
 CREATE, DESCRIBE = "CreateAigcAudioTask", "DescribeAigcAudioTask"
 RETRIES = 2
 AT_ONCE = 24
-CODES = ("RequestLimitExceeded", "InternalError", "AuthFailure.SignatureExpire")
+REFUSALS = ("RequestLimitExceeded", "AuthFailure.SignatureExpire")
+CODES = (*REFUSALS, "InternalError")
 KINDS = [
     kind
     for kind in FaultKind
@@ -64,6 +73,43 @@ class Strike:
     code: str
 
 
+class Mishap(StrEnum):
+    """What goes wrong around ``execute()`` in one try."""
+
+    AFTER = "execute() has returned, and post_execute, an outlet or the push of return_value fails"
+    XCOM = "the XCom backend is down"
+    STORE = "a write to the task state store fails, once"
+    KEYS = "the connection has the keys of another account from this try on"
+    ALARM = "execution_timeout is over"
+    KILL = "the worker is killed at a moment"
+    KILL_AT_STEP = "the worker is killed before or after a step in the store"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A mishap of one try.
+
+    :param seconds: after how many an alarm or a kill strikes.
+    :param step: at which step in the store the worker is killed, counted from 0.
+    """
+
+    mishap: Mishap
+    seconds: float
+    step: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What goes wrong for one caller.
+
+    :param tries: for each try of the Airflow task its trouble, or None; past the end all goes well.
+    """
+
+    number: int
+    strikes: list[Strike]
+    tries: list[Trouble | None]
+
+
 @dataclass
 class Count:
     """What callers made, and what came of it."""
@@ -73,114 +119,229 @@ class Count:
     duplicates: int = 0
     lost: int = 0
     told: int = 0
+    unrun: int = 0
+    false: int = 0
 
     def __add__(self, other: "Count") -> "Count":
         return Count(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
-Caller = Callable[[MpsEmulator, str], tuple[bool, set[str], bool]]
-"""Asks for one file: whether it got it, the TaskIds that it got to know, and whether it was told of a doubt."""
+class Killed(SystemExit):
+    """The worker is gone. Of what the code still does after this, nothing has an effect."""
 
 
+@dataclass
 class Kept:
     """What Airflow keeps of a task instance: its XComs, and the task state store, which outlives a try."""
 
-    def __init__(self) -> None:
-        self.stored: dict[str, str] = {}
+    max_tries: int = RETRIES
+    stored: dict[str, str] = field(default_factory=dict)
+    trouble: Trouble | None = None
+    dead: bool = False
+    steps: int = 0
+    failing_writes: int = 0
+
+    def begin(self, trouble: Trouble | None) -> None:
+        """A try begins, in a worker of its own."""
+        self.trouble, self.dead, self.steps = trouble, False, 0
+        self.failing_writes = int(self.meets(Mishap.STORE))
+
+    def meets(self, mishap: Mishap) -> bool:
+        return self.trouble is not None and self.trouble.mishap is mishap
 
     def xcom_push(self, key: str, value: Any) -> None:
         """A result, which nobody reads here."""
+        self._reach()
+        if self.meets(Mishap.XCOM):
+            raise ConnectionError("the XCom backend is down")
 
     def get(self, key: str, default: Any = None) -> Any:
+        self._reach()
         return json.loads(self.stored[key]) if key in self.stored else default
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        self._reach()
+        if self.failing_writes:
+            self.failing_writes -= 1
+            raise ConnectionError("the store is down")
         self.stored[key] = json.dumps(value)
+        self._reach()
 
     def delete(self, key: str) -> None:
+        self._reach()
         self.stored.pop(key, None)
+        self._reach()
+
+    def _reach(self) -> None:
+        self.dead = self.dead or (self.meets(Mishap.KILL_AT_STEP) and self.trouble.step == self.steps)  # type: ignore[union-attr]
+        self.steps += 1
+        if self.dead:
+            raise Killed
+
+    @contextmanager
+    def struck(self) -> Iterator[None]:
+        """As Airflow's ``timeout`` does it: a signal's exception strikes at whatever the main thread does."""
+
+        def strike(*_: object) -> None:
+            if self.meets(Mishap.ALARM):
+                raise AirflowTaskTimeout("Timeout")
+            self.dead = True
+            raise Killed
+
+        timed = self.meets(Mishap.ALARM) or self.meets(Mishap.KILL)
+        signal.signal(signal.SIGALRM, strike)
+        signal.setitimer(signal.ITIMER_REAL, self.trouble.seconds if self.trouble and timed else 0)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def with_this_package(emulator: MpsEmulator, conn_id: str) -> tuple[bool, set[str], bool]:
+class Setting:
+    """An emulator, the connection to it, and the keys of two accounts.
+
+    :ivar keys: those that the connection has.
+    """
+
+    def __init__(self, emulator: MpsEmulator, plan: Plan) -> None:
+        self.emulator, self.plan = emulator, plan
+        self.conn_id = f"mps_{plan.number}"
+        self.use("emulator")
+        emulator.accept_credential("other-id", "other-key", account="other")
+
+    def use(self, account: str) -> None:
+        self.keys = (f"{account}-id", f"{account}-key")
+        connection = self.emulator.connection
+        connection["login"], connection["password"] = self.keys
+        connection["extra"] |= {"timeout": 1}
+        os.environ[f"AIRFLOW_CONN_{self.conn_id.upper()}"] = json.dumps(connection)
+
+    def try_all(self, kept: Kept, execute: Callable[[], str], on_kill: Callable[[], None]) -> tuple[str, bool]:
+        """What Airflow makes of it with all its retries: the value, and whether an error told of a doubt."""
+        troubles = iter(self.plan.tries)
+        tries = 1 + RETRIES
+        while tries:
+            tries -= 1
+            kept.begin(next(troubles, None))
+            if kept.meets(Mishap.KEYS):
+                self.use("other")
+            try:
+                with kept.struck():
+                    value = execute()
+                if not kept.dead and not kept.meets(Mishap.AFTER):  # a destructor swallows what a signal raises in it
+                    return value, False
+            except AirflowTaskTimeout:
+                on_kill()
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                if kept.dead:
+                    continue
+                if isinstance(error, AmbiguousCreateError):
+                    return "", True
+                if isinstance(error, OtherAccountError):  # the user does what it says: sets the keys back, and clears
+                    self.use("emulator")
+                    kept.max_tries += 1 + RETRIES
+                    tries = 1 + RETRIES
+                elif isinstance(error, AirflowFailException):  # which Airflow does not retry
+                    return "", False
+        return "", False
+
+
+Caller = Callable[[Setting], tuple[bool, set[str], bool]]
+"""Asks for one file: whether it got it, the TaskIds that it got to know, and whether it was told of a doubt."""
+
+
+def with_this_package(setting: Setting) -> tuple[bool, set[str], bool]:
     kept = Kept()
     context: Any = {"ti": kept, "task_state_store": kept}
-    told, value = False, ""
-    for _ in range(1 + RETRIES):
+    operators: list[CreateAigcAudioTaskOperator] = []
+
+    def execute() -> str:
         create = CreateAigcAudioTaskOperator(
             task_id="create",
             model_name="MiniMaxMusic",
             model_version="2.6",
             scene_type="music",
             prompt="rain",
-            mps_conn_id=conn_id,
+            mps_conn_id=setting.conn_id,
             wait_for_completion=True,
             poll_interval=0.05,
             wait_timeout=60,
             max_poll_failures=2,
         )
-        try:
-            value = create.execute(context)
-        except Exception as error:
-            told = told or isinstance(error, AmbiguousCreateError)
-            if isinstance(error, AirflowFailException):  # which Airflow does not retry
-                break
-        else:
-            break
+        operators.append(create)
+        return create.execute(context)
+
+    value, told = setting.try_all(kept, execute, lambda: operators[-1].on_kill() if operators else None)
     known = {json.loads(entry)["task_id"] for entry in kept.stored.values()} | {value}
     return bool(value), known, told
 
 
-def with_the_sdk(emulator: MpsEmulator, conn_id: str, *, retries: int) -> tuple[bool, set[str], bool]:
-    http = HttpProfile(protocol="http", endpoint=f"127.0.0.1:{emulator.port}", reqTimeout=1)
+def with_the_sdk(setting: Setting, *, in_airflow: bool) -> tuple[bool, set[str], bool]:
+    http = HttpProfile(protocol="http", endpoint=f"127.0.0.1:{setting.emulator.port}", reqTimeout=1)
     retryer = StandardRetryer(backoff_fn=lambda tried: 2**tried * SHORT.backoff / Patience().backoff)
     profile = ClientProfile(httpProfile=http, retryer=retryer)
-    client = SdkClient(Credential("emulator-id", "emulator-key"), "", profile)
     known: set[str] = set()
-    for _ in range(1 + retries):
-        try:
-            create = models.CreateAigcAudioTaskRequest()
-            create.ModelName, create.ModelVersion, create.SceneType = "MiniMaxMusic", "2.6", "music"
-            create.Prompt = "rain"
-            describe = models.DescribeAigcAudioTaskRequest()
-            describe.TaskId = client.CreateAigcAudioTask(create).TaskId
-            known.add(describe.TaskId)
-            while client.DescribeAigcAudioTask(describe).Status != "DONE":
-                time.sleep(0.05)
-        except Exception:  # whatever it is, Airflow tries again
-            continue
-        return True, known, False
-    return False, known, False
+
+    def execute() -> str:
+        client = SdkClient(Credential(*setting.keys), "", profile)
+        create = models.CreateAigcAudioTaskRequest()
+        create.ModelName, create.ModelVersion, create.SceneType = "MiniMaxMusic", "2.6", "music"
+        create.Prompt = "rain"
+        describe = models.DescribeAigcAudioTaskRequest()
+        describe.TaskId = client.CreateAigcAudioTask(create).TaskId
+        known.add(describe.TaskId)
+        while client.DescribeAigcAudioTask(describe).Status != "DONE":
+            time.sleep(0.05)
+        return str(describe.TaskId)
+
+    if in_airflow:
+        return bool(setting.try_all(Kept(), execute, lambda: None)[0]), known, False
+    try:
+        return bool(execute()), known, False
+    except Exception:
+        return False, known, False
 
 
 CALLERS: dict[str, Caller] = {
     "this package": with_this_package,
-    "SDK, StandardRetryer": partial(with_the_sdk, retries=0),
-    "the same, as an Airflow task": partial(with_the_sdk, retries=RETRIES),
+    "SDK, StandardRetryer": partial(with_the_sdk, in_airflow=False),
+    "the same, as an Airflow task": partial(with_the_sdk, in_airflow=True),
 }
 
 
-def make_plan(rng: random.Random) -> list[Strike]:
-    plan = []
+def make_plan(rng: random.Random, number: int) -> Plan:
+    strikes = []
     for action in (CREATE, DESCRIBE):
         for _ in range(rng.choices((0, 1, 2, 3), (4, 3, 2, 1))[0]):
             kind = rng.choice(KINDS)
             code = rng.choice(CODES) if kind is FaultKind.ERROR else "InternalError"
-            plan.append(Strike(action, kind, code))
-    return plan
+            strikes.append(Strike(action, kind, code))
+    if rng.random() < 0.2:
+        strikes.append(Strike(CREATE, FaultKind.URL_LATE, ""))
+    tries: list[Trouble | None] = []
+    for _ in range(rng.choices((0, 1, 2, 3), (4, 3, 2, 1))[0]):
+        trouble = Trouble(rng.choice(list(Mishap)), 0.002 * 250 ** rng.random(), rng.randrange(12))
+        tries.append(rng.choice((trouble, trouble, None)))
+    return Plan(number, strikes, tries)
 
 
-def play(call: Caller, numbered: tuple[int, list[Strike]]) -> Count:
-    conn_id = f"mps_{numbered[0]}"
+def play(call: Caller, plan: Plan) -> Count:
     with MpsEmulator(wait_seconds=0.1, run_seconds=0.1, requests_per_second=None) as emulator:
-        connection = emulator.connection
-        connection["extra"] |= {"timeout": 1}
-        os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
-        for strike in numbered[1]:
+        setting = Setting(emulator, plan)
+        for strike in plan.strikes:
             emulator.fault(strike.kind, strike.action, code=strike.code, seconds=0.2)
-        got, known, told = call(emulator, conn_id)
+        got, known, told = call(setting)
         created = {task.task_id for task in emulator.tasks}
+        answers = [request.answer for request in emulator.requests if request.action == CREATE]
     lost = 0 if told else len(created - known)
-    return Count(len(created), int(got), max(0, len(created) - 1), lost, int(told))
+    codes = iter(strike.code for strike in plan.strikes if strike.action == CREATE and strike.kind is FaultKind.ERROR)
+    came = [next(codes) if answer == FaultKind.ERROR else answer for answer in answers]
+    unrun = told and not created
+    false = unrun and all(answer in REFUSALS for answer in came)
+    duplicates = max(0, len(created) - 1)
+    return Count(len(created), int(got), duplicates, lost, int(told), int(unrun and not false), int(false))
 
 
 def main() -> None:
@@ -192,9 +353,12 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
 
     rng = random.Random(arguments.seed)
-    plans = list(enumerate(make_plan(rng) for _ in range(arguments.plans)))
+    plans = [make_plan(rng, number) for number in range(arguments.plans)]
     counts = {}
-    with short_waits(), ThreadPoolExecutor(AT_ONCE) as pool:
+    for caller in CALLERS.values():  # once without a fault, so that imports take none of the second of a call
+        play(caller, Plan(len(plans), [], []))
+    # Forked processes, for a signal strikes in the main thread of a process alone.
+    with short_waits(), ProcessPoolExecutor(AT_ONCE, get_context("fork")) as pool:
         for name, caller in CALLERS.items():
             counts[name] = sum(pool.map(partial(play, caller), plans), Count())
 
