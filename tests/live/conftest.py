@@ -6,7 +6,7 @@ Only ``pytest tests/live`` knows these options: the whole suite cannot reach a r
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--live-creates", type=int, help="do not ask: at most so many creates may be sent")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if is_live(config):
+        config.option.tbstyle = "short"  # longer ones show a test's arguments, such as URLs and the connection
+
+
 def is_live(config: pytest.Config) -> bool:
     return bool(config.getoption("live", default=False))
 
@@ -41,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def creates_of(items: list[pytest.Item]) -> int:
     """How many creates these tests send."""
-    own = sum(mark.kwargs["creates"] for item in items for mark in item.iter_markers("live"))
+    own: int = sum(mark.kwargs["creates"] for item in items for mark in item.iter_markers("live"))
     return own + any("stored_song" in getattr(item, "fixturenames", ()) for item in items)
 
 
@@ -52,7 +57,7 @@ class Service:
     :ivar connection: that connection, as JSON has it.
     """
 
-    connection: dict[str, Any]
+    connection: dict[str, Any] = field(repr=False)
     facts: Facts
     bucket_name: str
 

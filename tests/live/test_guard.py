@@ -1,4 +1,4 @@
-"""`make live` asks before it spends, keeps to its ceiling, and writes down facts alone. Its real account is an emulator."""
+"""`make live` asks before it spends, keeps to its ceiling and writes down facts alone. Its account is an emulator's."""
 
 import json
 import os
@@ -22,12 +22,12 @@ ROOT = Path(__file__).parents[2]
 BUCKET = "songs-1250000000"
 
 
-def live(folder: Path, *options: str, answer: str = "", paths: str = "tests/live", **environment: str) -> tuple[int, str]:
+def live(folder: Path, *options: str, answer: str = "", paths: str = "tests/live", **given: str) -> tuple[int, str]:
     """What `make live` runs, in another folder: its exit code, and what it says."""
     command = [sys.executable, "-m", "pytest", f"--config-file={ROOT}/pyproject.toml", f"--rootdir={ROOT}"]
     command += ["-p", "no:cacheprovider", "-m", "live", "--live", *options, f"{ROOT}/{paths}"]
     done = subprocess.run(
-        command, cwd=folder, input=answer, env=os.environ | environment, capture_output=True, text=True, timeout=300
+        command, cwd=folder, input=answer, env=os.environ | given, capture_output=True, text=True, timeout=300
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -56,10 +56,28 @@ def test_after_a_yes_it_sends_no_more_than_it_said_and_writes_facts_without_secr
     assert len(creates(emulator)) == 9
     (written,) = (tmp_path / "build").iterdir()
     facts = written.read_text()
-    assert "| ProcessMedia answers InvalidParameterValue.SessionId to a SessionId that was used before. | seen | " in facts
+    assert "| ProcessMedia answers InvalidParameterValue.SessionId to a SessionId that was used before. | seen" in facts
     assert "answers UnsupportedRegion to a call for ap-guangzhou" in facts
     assert no_secret_in([facts, said])
     assert MUSIC_ARGUMENTS["prompt"] not in facts
+
+
+def test_a_test_that_fails_shows_no_secret_and_what_was_learned_before_is_written(emulator, tmp_path):
+    emulator.fault("file_expired", times=None)
+    code, said = live(tmp_path, "--live-creates=9", MPS_LIVE_CONNECTION=account(emulator), MPS_LIVE_BUCKET=BUCKET)
+    assert (code, "ExpiredUrlError" in said) == (1, True)
+    (written,) = (tmp_path / "build").iterdir()
+    assert "Results in the user's bucket come without a query" in written.read_text()
+    assert no_secret_in([written.read_text(), said])
+    assert "myqcloud.com" not in written.read_text() + said
+
+
+def test_a_test_that_fails_shows_no_key(emulator, tmp_path):
+    emulator.fault("error", "DescribeAigcAudioTask", times=None, code="AuthFailure.SignatureExpire")
+    code, said = live(tmp_path, "--live-creates=0", MPS_LIVE_CONNECTION=account(emulator), MPS_LIVE_BUCKET="")
+    assert code == 1
+    assert "::test_what_the_service_itself_says_of_that_region" in said
+    assert no_secret_in([said])
 
 
 def test_without_a_bucket_only_what_needs_none_is_asked_for_and_run(emulator, tmp_path):

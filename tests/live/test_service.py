@@ -79,7 +79,7 @@ def test_an_unknown_task_is_said_to_be_unknown(facts, family, word):
 @pytest.mark.live(creates=0)
 def test_a_region_of_mainland_china_is_refused_by_name_on_the_international_site(service, monkeypatch):
     service.connect("elsewhere", monkeypatch, site="intl", region="ap-guangzhou")
-    with pytest.raises(InvalidConnectionError, match="region: .*ap-guangzhou; nothing was sent"):
+    with pytest.raises(InvalidConnectionError, match=r"region: .*ap-guangzhou; nothing was sent"):
         MpsHook("elsewhere").call("DescribeAigcAudioTask", {"TaskId": "airflow-live"})
 
 
@@ -96,7 +96,8 @@ def test_what_the_service_itself_says_of_that_region(service, facts, monkeypatch
 
 @pytest.mark.live(creates=0)
 def test_a_result_in_the_user_s_bucket_is_fetched(facts, stored_song, tmp_path):
-    facts.seen(f"Results in the user's bucket come {'with' if '?' in stored_song else 'without'} a query in their URLs.")
+    signed = "?" in stored_song
+    facts.seen(f"Results in the user's bucket come {'with' if signed else 'without'} a query in their URLs.")
     (kept,) = run(MpsToObjectStorageOperator, urls=stored_song, destination=str(tmp_path)).value
     assert Path(kept.removeprefix("file://")).stat().st_size > 0
 
