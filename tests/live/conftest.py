@@ -76,7 +76,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
             account = MpsHook.get_connection(MpsHook.default_conn_name)
             names = ("conn_type", "login", "password", "host", "port", "schema")
             connection = {name: getattr(account, name) for name in names} | {"extra": account.extra_dejson}
-            facts = Facts(Path("build"), [account.login or "", account.password or ""])
+            facts = Facts(MpsHook().settings.host, Path("build"), [account.login or "", account.password or ""])
             bucket = os.environ.get("MPS_LIVE_BUCKET", "")
             with ceiling(agreed(request)):
                 yield Service(connection, facts, bucket)
@@ -85,7 +85,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
             connection = emulator.connection
             connection["extra"] |= {"cos_region": "ap-singapore"}
             patch.setenv(DEFAULT, json.dumps(connection))
-            yield Service(connection, Facts(None, [connection["password"]]), "songs-1250000000")
+            yield Service(connection, Facts(emulator.url, None, [connection["password"]]), "songs-1250000000")
 
 
 def agreed(request: pytest.FixtureRequest) -> int:

@@ -43,12 +43,14 @@ def ceiling(creates: int) -> Iterator[None]:
 class Facts:
     """What the service was seen to do, as rows for docs/service.md, to be reviewed.
 
+    :param host: whose they are.
     :param folder: where the month's file is; None keeps them here alone.
     :param secrets: what no fact may hold.
     """
 
-    def __init__(self, folder: Path | None, secrets: Collection[str]) -> None:
+    def __init__(self, host: str, folder: Path | None, secrets: Collection[str]) -> None:
         self.rows: list[str] = []
+        self._host = host
         self._folder = folder
         self._secrets = secrets
 
@@ -65,6 +67,6 @@ class Facts:
             return
         self._folder.mkdir(exist_ok=True)
         with (self._folder / f"seen-{month}.md").open("a") as file:
-            if not file.tell():
-                file.write("| Fact | Source | Since |\n| --- | --- | --- |\n")
+            if len(self.rows) == 1:
+                file.write(f"\n## {self._host}\n\n| Fact | Source | Since |\n| --- | --- | --- |\n")
             file.write(f"{self.rows[-1]}\n")

