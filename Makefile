@@ -1,4 +1,5 @@
-# `make demo`, `make test`, `make e2e`, `make fuzz`, `make lint`, `make ui`, `make clean`: each sets up what it needs, once.
+# `make demo`, `make test`, `make e2e`, `make fuzz`, `make live`, `make lint`, `make ui`, `make clean`: each sets up what
+# it needs, once.
 PYTHON ?= python3
 DAG ?= generate_soundtrack
 
@@ -10,7 +11,7 @@ CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 	"Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is " + sys.version.split()[0] + \
 	". Name another one: make PYTHON=python3.12")
 
-.PHONY: demo test e2e fuzz lint ui constraints clean
+.PHONY: demo test e2e fuzz live lint ui constraints clean
 
 demo: $(READY)
 	$(BIN)/python -m scripts.demo $(DAG)
@@ -24,6 +25,12 @@ e2e: $(READY)
 # Other values than `make test` tries, and many more: about ten minutes.
 fuzz: $(READY)
 	MPS_FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest tests/promises/test_bad_input.py
+
+# A real account, whose tasks are billed: CONTRIBUTING.md. The tests forget all AIRFLOW_... variables, so that no other
+# target finds the account's keys.
+live: $(READY)
+	@MPS_LIVE_CONNECTION="$$AIRFLOW_CONN_TENCENT_MPS_DEFAULT" \
+		$(BIN)/python -m pytest tests/live -m live --live $(if $(CREATES),--live-creates=$(CREATES))
 
 lint: $(READY)
 	$(BIN)/ruff check .
