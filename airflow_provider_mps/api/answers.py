@@ -31,7 +31,7 @@ def read_answer(action: str, status: int, body: bytes) -> Response:
 
     :param status: the HTTP status.
     :raises ApiError: the service refused the call.
-    :raises UnreadableAnswerError: it is no JSON object with ``Response``.
+    :raises UnreadableAnswerError: it is not a JSON object with ``Response``.
     """
     response = _parsed(body)
     error = response.get("Error") if response is not None else None
@@ -46,7 +46,7 @@ def read_answer(action: str, status: int, body: bytes) -> Response:
         )
     if response is None or error is not None or status >= 300:
         raise UnreadableAnswerError(
-            f"HTTP {status}, and the answer is no JSON object with Response",
+            f"HTTP {status}, and the answer is not a JSON object with Response",
             failure=Failure.SERVER_TROUBLE,
             action=action,
         )

@@ -130,7 +130,7 @@ class CreateAigcImageTaskOperator(AigcTaskOperator):
 
 
 class MediaTaskOperator(CreateTaskOperator):
-    """Creates a task that DescribeTaskDetail tells about. Base of the two operators below.
+    """Creates a task that DescribeTaskDetail describes. Base of the two operators below.
 
     Their requests have a SessionId, made from the request and the task instance where none is given: after a lost
     answer they are sent again, and MPS makes no second task of that. A clear of the Airflow task makes a new one.
