@@ -114,7 +114,7 @@ class MpsTaskTrigger(BaseTrigger):
         family = FAMILIES[self.kind]
         expired = self.deadline is not None and time.time() >= self.deadline
         if not family.can_abort or not self.abort_on_kill or expired:
-            # Who ended the wait is not looked up in Airflow: the first such call stalls its triggerer for seconds (3.3.2).
+            # Airflow is not called to see who ended the wait: the first call stalls its triggerer for seconds (3.3.2).
             self.log.info(
                 "No longer waiting for %s task %s, and nothing was cancelled at MPS. "
                 "If it has not ended, it goes on at MPS and may be billed there.",
