@@ -136,8 +136,8 @@ class WaitsForTask(BaseOperator):
         for key, value in files.items():
             context["ti"].xcom_push(key=key, value=value)
         self.files = files
-        told = {"mps_task_id": status.task_id, "files": files.get("cos_uris", []), "durations": list(status.durations)}
-        describe_outlets(context, self.outlets or (), told)
+        extra = {"mps_task_id": status.task_id, "files": files.get("cos_uris", []), "durations": list(status.durations)}
+        describe_outlets(context, self.outlets or (), extra)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What MPS read, and what it stored in COS."""

@@ -6,10 +6,10 @@ import json
 import math
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from airflow_provider_mps.api.errors import ApiError, Failure, UnreadableAnswerError, classify
 from airflow_provider_mps.api.redaction import without_queries
+from airflow_provider_mps.api.settings import url_parts
 
 Response = dict[str, Any]
 
@@ -62,11 +62,8 @@ def is_file_url(value: Any) -> bool:
     """Whether a value of an answer is an http or https URL that can be parsed and followed."""
     if not isinstance(value, str) or len(value) > _URL_LENGTH or not value.isprintable():
         return False
-    try:
-        parts = urlsplit(value)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+    parts = url_parts(value)
+    return parts is not None and parts.scheme in ("http", "https")
 
 
 def _parsed(body: bytes) -> Response | None:

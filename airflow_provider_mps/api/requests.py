@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, partial
 from typing import Annotated, Any, Generic, TypeAlias, TypedDict, TypeVar, get_type_hints
-from urllib.parse import urlsplit
 
 from airflow_provider_mps.api.cos import CosObject
 from airflow_provider_mps.api.errors import InvalidArgumentError, shown
+from airflow_provider_mps.api.settings import url_parts
 
 PROMPT_LIMIT = 2000
 """Characters of a prompt (API reference, CreateAigcAudioTask; for video and images it gives none: ``models.py``)."""
@@ -234,11 +234,8 @@ def url(argument: str, value: Any) -> str:
 
 def is_url(value: Any) -> bool:
     """Whether this is an http(s) URL that names a host."""
-    try:
-        parts = urlsplit(value) if isinstance(value, str) and value.isprintable() else None
-        return bool(parts and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
-    except ValueError:  # half an IPv6 address, or a port that is not a number
-        return False
+    parts = url_parts(value) if isinstance(value, str) and value.isprintable() else None
+    return parts is not None and parts.scheme in ("http", "https")
 
 
 def _rendered_to_text(value: Any) -> str:

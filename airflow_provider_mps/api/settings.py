@@ -230,10 +230,15 @@ def _check_host(name: str, host: str) -> None:
 def _parts_of(name: str, url: str) -> SplitResult | None:
     """A URL's parts, or None where it names no host."""
     _check_printable(name, url)
+    return url_parts(url)
+
+
+def url_parts(url: str) -> SplitResult | None:
+    """A URL's parts, or None where it names no host, or cannot be parsed."""
     try:
         parts = urlsplit(url)
         return parts if parts.hostname and parts.port != 0 else None
-    except ValueError:  # half an IPv6 address, or a port that is not a number
+    except ValueError:  # half an IPv6 address, or a port that is not one
         return None
 
 

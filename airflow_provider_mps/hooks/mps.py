@@ -101,7 +101,7 @@ class MpsHook(BaseHook):
                 from airflow_provider_mps.api.polling import Tolerance
 
                 tolerance = tolerance or Tolerance(max_failures)
-                # What came unexpectedly may quote anything, so its kind alone is told.
+                # What came unexpectedly may quote anything, so only its type is named.
                 problem = f"{self.mps_conn_id} could not be read ({type(error).__name__})"
                 failed = CallError(problem, failure=Failure.NEVER_SENT, action="Connection")
                 tolerance.failed(failed)
