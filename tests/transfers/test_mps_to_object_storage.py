@@ -184,8 +184,8 @@ def test_names_that_are_alike_are_numbered(tmp_path: Path) -> None:
         *("a%5Cb.wav", "a%00.wav", "a%0a.wav", "x" * 201),
     ],
 )
-def test_a_name_that_is_none_is_refused_before_anything_is_asked(tmp_path: Path, path: str) -> None:
-    with LoopbackServer(whole) as server, pytest.raises(AirflowFailException, match=r"urls: .* no file name") as evil:
+def test_what_cannot_be_a_file_name_is_refused_before_anything_is_downloaded(tmp_path: Path, path: str) -> None:
+    with LoopbackServer(whole) as server, pytest.raises(AirflowFailException, match=r"urls: .* cannot be a file name") as evil:
         keep([f"{server.url}/good.wav", f"{server.url}/{path}?sign=secret"], str(tmp_path))
     assert isinstance(evil.value, InvalidArgumentError)
     assert server.requests == []
