@@ -185,7 +185,8 @@ def test_names_that_are_alike_are_numbered(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_a_file_name_is_refused_before_anything_is_downloaded(tmp_path: Path, path: str) -> None:
-    with LoopbackServer(whole) as server, pytest.raises(AirflowFailException, match=r"urls: .* cannot be a file name") as evil:
+    said = "urls: .* cannot be a file name"
+    with LoopbackServer(whole) as server, pytest.raises(AirflowFailException, match=said) as evil:
         keep([f"{server.url}/good.wav", f"{server.url}/{path}?sign=secret"], str(tmp_path))
     assert isinstance(evil.value, InvalidArgumentError)
     assert server.requests == []
