@@ -41,7 +41,7 @@ lint: $(READY)
 ui: $(READY)
 	$(BIN)/python -m scripts.ui
 
-# Takes the newest versions of everything; `make test e2e` tells whether they work.
+# Takes the newest versions of everything; `make test e2e` shows whether they work.
 constraints: $(READY)
 	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev \
 		--no-annotate --no-header --output-file constraints.txt pyproject.toml

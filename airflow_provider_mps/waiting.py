@@ -85,16 +85,16 @@ class WaitsForTask(BaseOperator):
         )
 
     def status_after(self, event: Mapping[str, Any] | None) -> TaskStatus:
-        """The status of the task whose wait an event ended. It is asked for: an event holds no URL.
+        """The status of the task whose wait an event ended. It is polled once more: an event holds no URL.
 
         :raises WaitTimeoutError: the deadline passed; the task goes on.
         :raises InterruptedWaitError: the triggerer gave up, and the task has not ended.
         """
-        told = event if isinstance(event, dict) else {}
-        mps_task_id, message = told.get("mps_task_id"), str(told.get("message") or "no reason given")
+        given = event if isinstance(event, dict) else {}
+        mps_task_id, message = given.get("mps_task_id"), str(given.get("message") or "no reason given")
         if not isinstance(mps_task_id, str) or not mps_task_id:
-            raise InterruptedWaitError(f"The trigger's event names no task: {sorted(told)}")
-        if told.get("status") == "timeout":
+            raise InterruptedWaitError(f"The trigger's event names no task: {sorted(given)}")
+        if given.get("status") == "timeout":
             raise WaitTimeoutError(message)
         status = self.hook.describe(self.family, mps_task_id)
         if not status.state.ended:
@@ -136,8 +136,8 @@ class WaitsForTask(BaseOperator):
         for key, value in files.items():
             context["ti"].xcom_push(key=key, value=value)
         self.files = files
-        told = {"mps_task_id": status.task_id, "files": files.get("cos_uris", []), "durations": list(status.durations)}
-        describe_outlets(context, self.outlets or (), told)
+        extra = {"mps_task_id": status.task_id, "files": files.get("cos_uris", []), "durations": list(status.durations)}
+        describe_outlets(context, self.outlets or (), extra)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What MPS read, and what it stored in COS."""

@@ -61,9 +61,9 @@ def seconds(body: bytes) -> tuple[float, float]:
 for name, shape in SHAPES.items():
     row: dict[str, str | float] = {"row": "answers", "shape": name}
     totals = []
-    for told, size in (("48_KB", 48_000), ("eighth", LARGEST // 8), ("largest", LARGEST)):
+    for name, size in (("48_KB", 48_000), ("eighth", LARGEST // 8), ("largest", LARGEST)):
         read, judged = seconds(json.dumps({"Response": shape(size)}).encode())
-        row |= {f"{told}_read_ms": round(1000 * read, 1), f"{told}_judged_ms": round(1000 * judged, 1)}
+        row |= {f"{name}_read_ms": round(1000 * read, 1), f"{name}_judged_ms": round(1000 * judged, 1)}
         totals.append(read + judged)
     row["growth"] = round(totals[-1] / totals[-2], 1)
     print(json.dumps(row))

@@ -29,7 +29,7 @@ RUNNING, SUCCESS = 3, 10  # dbt Cloud's words for a run's state
 
 
 def serve(authority: Any, seconds: list[float], to: Any) -> None:
-    """The fake, until it is asked for its counts."""
+    """The fake, until its counts are read."""
     from aiohttp import web
 
     accepted: deque[float] = deque()

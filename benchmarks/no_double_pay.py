@@ -1,6 +1,6 @@
 """Counts what seeded plans of failures cost: with this package, and with the SDK's StandardRetryer.
 
-A plan is a handful of faults for the creates and the questions to come, and of mishaps around each try of the Airflow
+A plan is a handful of faults for the creates and the polls to come, and of mishaps around each try of the Airflow
 task. A caller wants one file. It has an emulator of its own, which plays the plan, and keeps at it as an Airflow task
 with two retries does; Airflow's part, and that of the user who reads what an error says, are played here. The waits are
 shorter than in use: back-off by a factor of 100, a call is given up after one second, a task takes a fifth of one.

@@ -1,9 +1,9 @@
-"""What one question costs the triggerer in CPU, beside a bare httpx client that sends the same request.
+"""What one poll costs the triggerer in CPU, beside a bare httpx client that sends the same request.
 
     PYTHONPATH=. python benchmarks/poll_cpu.py
 
 Both back to back, and 20 a second as a poller does: a process that sleeps in between pays for cold caches and for
-waking up, whatever it does then. CPU milliseconds of this process for each question; the emulator is another one.
+waking up, whatever it does then. CPU milliseconds of this process for each poll; the emulator is another one.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from airflow_provider_mps.api.settings import ClientSettings, CredentialSettings
 DESCRIBE = "DescribeAigcAudioTask"
 
 
-async def cpu_ms(question: Callable[[], Awaitable[object]], number: int, gap: float) -> float:
-    """The CPU of so many questions, and of the sleep after each."""
+async def cpu_ms(poll: Callable[[], Awaitable[object]], number: int, gap: float) -> float:
+    """The CPU of so many polls, and of the sleep after each."""
     for _ in range(20):
-        await question()
+        await poll()
     began = time.process_time()
     for _ in range(number):
-        await question()
+        await poll()
         await asyncio.sleep(gap)
     return round(1000 * (time.process_time() - began) / number, 2)
 
@@ -51,9 +51,9 @@ async def main() -> None:
                 return (await bare.send(request)).json()["Response"]
 
             row: dict[str, str | float] = {"row": "poll_cpu"}
-            for name, question in (("ours", ours), ("bare_httpx", by_httpx)):
-                row[f"{name}_back_to_back_ms"] = await cpu_ms(question, 1000, 0.0)
-                row[f"{name}_20_a_second_ms"] = await cpu_ms(question, 200, 0.05)
+            for name, poll in (("ours", ours), ("bare_httpx", by_httpx)):
+                row[f"{name}_back_to_back_ms"] = await cpu_ms(poll, 1000, 0.0)
+                row[f"{name}_20_a_second_ms"] = await cpu_ms(poll, 200, 0.05)
             print(json.dumps(row))
 
 

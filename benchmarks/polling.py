@@ -141,7 +141,7 @@ async def asleep(task_id: str) -> str:
 
 
 def triggerer(way: Callable[[str], Awaitable[str]], connection: dict[str, Any], parent: Any) -> None:
-    """The process that waits. It says when it is ready, is told the TaskIds, and tells what it measured.
+    """The process that waits. It says when it is ready, is given the TaskIds, and reports what it measured.
 
     The first of the tasks is over already: a triggerer seldom starts from nothing.
     """
@@ -197,7 +197,7 @@ def most_connections(pid: int, until: Connection) -> int:
 
 
 def row_of_waits(name: str, way: Callable[[str], Awaitable[str]], number: int, factor: float) -> dict[str, Any]:
-    """Run so many waits to their end, and tell how they went."""
+    """Run so many waits to their end, and report how they went."""
     draw = random.Random(number)
     seconds = [MEDIAN_SECONDS * factor * math.exp(draw.gauss(0.0, SIGMA)) for _ in range(number)]
     spawn = multiprocessing.get_context("spawn")

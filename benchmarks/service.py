@@ -40,7 +40,7 @@ class Service:
         return task_ids
 
     def state(self) -> dict[str, Any]:
-        """All that the emulator tells of its requests and tasks."""
+        """All that the emulator says about its requests and tasks."""
         return self._ask("/emulator/state", None)
 
     def _ask(self, path: str, body: dict[str, Any] | None) -> dict[str, Any]:

@@ -56,7 +56,7 @@ with DAG(
 
     @task(inlets=[SHORTS])
     def list_files(*, inlet_events: dict) -> list[str]:
-        """What the transfer told of each file: its URI and its length in bytes."""
+        """What the transfer said about each file: its URI and its length in bytes."""
         files = inlet_events[SHORTS][-1].extra["files"]
         return [f"{file['uri']}: {file['length']:,} bytes" for file in files]
 

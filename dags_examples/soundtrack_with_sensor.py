@@ -28,7 +28,7 @@ with DAG(
     wait_for_soundtrack = AigcAudioTaskSensor(
         task_id="wait_for_soundtrack",
         mps_task_id=create_soundtrack.output,
-        mode="reschedule",  # frees the worker between two questions, without a triggerer
+        mode="reschedule",  # frees the worker between two polls, without a triggerer
         poke_interval=10,
         timeout=1800,
     )

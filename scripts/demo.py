@@ -69,7 +69,7 @@ def describe(path: Path) -> str:
     content = path.read_bytes()
     # An MP4 is a row of boxes, each led by its length and name: first the type, and one with the tracks.
     if path.suffix == ".mp4" and not (content[4:8] == b"ftyp" and b"moov" in content):
-        sys.exit(f"{path} is no MP4.")
+        sys.exit(f"{path} is not an MP4.")
     return f"{path.suffix[1:].upper()}, {len(content):,} bytes"
 
 

@@ -123,7 +123,7 @@ class TestWithOpenLineage:
         assert lineage(transfer) == ([plain], [f"{tmp_path.as_uri()}/{plain.rpartition('/')[2]}"])
 
         transfer.destination = f"file://my_files@{tmp_path}"
-        assert lineage(transfer)[1] == [f"{tmp_path.as_uri()}/{plain.rpartition('/')[2]}"], "a connection is no host"
+        assert lineage(transfer)[1] == [f"{tmp_path.as_uri()}/{plain.rpartition('/')[2]}"], "a connection is not a host"
 
 
 def test_references_are_found_at_any_depth_and_nothing_else_is_one() -> None:

@@ -6,10 +6,10 @@ import json
 import math
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from airflow_provider_mps.api.errors import ApiError, Failure, UnreadableAnswerError, classify
 from airflow_provider_mps.api.redaction import without_queries
+from airflow_provider_mps.api.settings import url_parts
 
 Response = dict[str, Any]
 
@@ -31,7 +31,7 @@ def read_answer(action: str, status: int, body: bytes) -> Response:
 
     :param status: the HTTP status.
     :raises ApiError: the service refused the call.
-    :raises UnreadableAnswerError: it is no JSON object with ``Response``.
+    :raises UnreadableAnswerError: it is not a JSON object with ``Response``.
     """
     response = _parsed(body)
     error = response.get("Error") if response is not None else None
@@ -46,7 +46,7 @@ def read_answer(action: str, status: int, body: bytes) -> Response:
         )
     if response is None or error is not None or status >= 300:
         raise UnreadableAnswerError(
-            f"HTTP {status}, and the answer is no JSON object with Response",
+            f"HTTP {status}, and the answer is not a JSON object with Response",
             failure=Failure.SERVER_TROUBLE,
             action=action,
         )
@@ -62,11 +62,8 @@ def is_file_url(value: Any) -> bool:
     """Whether a value of an answer is an http or https URL that can be parsed and followed."""
     if not isinstance(value, str) or len(value) > _URL_LENGTH or not value.isprintable():
         return False
-    try:
-        parts = urlsplit(value)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+    parts = url_parts(value)
+    return parts is not None and parts.scheme in ("http", "https")
 
 
 def _parsed(body: bytes) -> Response | None:

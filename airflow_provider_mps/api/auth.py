@@ -35,7 +35,7 @@ class Keys:
 
 
 class Credentials:
-    """The keys of one account: asked of the SDK's classes, kept for a minute, thrown away when refused.
+    """The keys of one account: got from the SDK's classes, kept for a minute, thrown away when refused.
 
     Of one event loop, as a client is.
 
@@ -53,13 +53,13 @@ class Credentials:
         self._abandon_after = self._abandon_at = 0.0
 
     def kept(self) -> Keys | None:
-        """The keys, if they need not be asked for."""
+        """The keys, if they are at hand."""
         if self._settings.kind is CredentialKind.STATIC:
             return Keys(self._settings.secret_id, self._settings.secret_key, self._settings.token or None)
         return self._keys if time.monotonic() < self._kept_until else None
 
     async def aresolve(self, within: float | None = None) -> Keys:
-        """The keys, asked for in a thread that nobody waits for longer than the caller's own deadline.
+        """The keys, looked up in a thread that nobody waits for longer than the caller's own deadline.
 
         :param within: seconds, where that is less than ``timeout``.
         :raises CredentialError: names the source that was tried, and what it said.
@@ -73,7 +73,7 @@ class Credentials:
             raise self._error(f"no answer within {seconds:.3g} s", Failure.NEVER_SENT) from None
 
     def _shared(self) -> asyncio.Future[Keys]:
-        """One look-up for all that ask. Its thread cannot be ended, and the SDK's metadata reader has no timeout.
+        """One look-up shared by all callers. Its thread cannot be ended, and the SDK's metadata reader has no timeout.
 
         So one that stays silent is given up and begun anew: rarely, each time after twice as long.
         """
@@ -108,18 +108,18 @@ class Credentials:
         self._source, self._keys, self._kept_until = None, None, 0.0
 
     def _error(self, said: str, failure: Failure) -> CredentialError:
-        source = f"credential={self._settings.kind.value} ({self._told_source()})"
+        source = f"credential={self._settings.kind.value} ({self._source_named()})"
         return CredentialError(f"{source} gave no keys: {said}", failure=failure, action="Credential")
 
     def _no_keys(self, error: Exception) -> CredentialError:
         if type(error) is OSError or isinstance(error, (FileNotFoundError, PermissionError)):
             return self._error(str(error), Failure.FINAL)  # a TKE_* variable, or a file, that is not there
-        # An error of the SDK may quote the whole answer of STS, keys included: its code alone is told.
+        # An error of the SDK may quote the whole answer of STS, keys included: only its code is quoted.
         code = identifier(getattr(error, "code", None)) or type(error).__name__
         refused = classify(code).failure is Failure.FINAL
         return self._error(code, Failure.FINAL if refused else Failure.NEVER_SENT)
 
-    def _told_source(self) -> str:
+    def _source_named(self) -> str:
         settings = self._settings
         return {
             CredentialKind.STATIC: "the connection",

@@ -89,7 +89,7 @@ class Sending:
         self._session_id = session_id
 
     def begin(self) -> None:
-        """Another attempt begins. A refusal of this one says nothing of an earlier one that is in doubt."""
+        """Another attempt begins. A refusal of this one says nothing about an earlier one that is in doubt."""
         self._earlier_in_doubt = self._earlier_in_doubt or self.sent
         self.sent = False
 
@@ -265,7 +265,7 @@ class MpsClient:
     async def attempt(self, action: str, params: dict[str, Any], sending: Sending | None = None) -> dict[str, Any]:
         """Call an action once, within ``timeout`` seconds as a whole; the ``Response`` object.
 
-        :param sending: is told when the request leaves this machine.
+        :param sending: learns when the request leaves this machine.
         :raises CallError: it failed; ``failure`` says what that means.
         """
         if sending:
@@ -333,7 +333,7 @@ class MpsClient:
             encoding = response.headers.get("content-encoding", "identity")
             if encoding != "identity":
                 raise UnreadableAnswerError(
-                    f"the answer is compressed ({plain(encoding[:20])}), which was not asked for",
+                    f"the answer is compressed ({plain(encoding[:20])}), although that was not requested",
                     failure=Failure.SERVER_TROUBLE,
                     action=action,
                 )
@@ -398,7 +398,7 @@ def _make_http(settings: ClientSettings, tls: ssl.SSLContext | None) -> httpx.As
 
 
 def make_transport(proxy: str, tls: ssl.SSLContext | None) -> httpx.AsyncHTTPTransport:
-    """The connections to a host, by a connection's settings alone: the environment's are not asked.
+    """The connections to a host, by a connection's settings alone, not the environment's.
 
     :raises InvalidConnectionError: the proxy cannot be used.
     """
@@ -433,7 +433,7 @@ def _warn_unverified(host: str) -> None:
 
 @contextmanager
 def _in_doubt(action: str, params: dict[str, Any], sending: Sending) -> Iterator[None]:
-    """Turn what went wrong into AmbiguousCreateError, unless the create surely did not run."""
+    """Turn what went wrong into AmbiguousCreateError, unless the create certainly did not run."""
     try:
         yield
     except BaseException as error:

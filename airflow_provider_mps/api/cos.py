@@ -71,14 +71,14 @@ class CosObject:
         except ValueError:
             parts = urlsplit("")
         if parts.scheme != "cos" or not parts.netloc or not parts.path.strip("/"):
-            raise InvalidArgumentError(argument, f"{value.split('?')[0]!r} is no cos://bucket/key")
+            raise InvalidArgumentError(argument, f"{value.split('?')[0]!r} is not a cos://bucket/key")
         return cls(parts.netloc, value.partition(f"{parts.netloc}/")[2], region)
 
     @classmethod
     def from_url(cls, url: str, store_cos_param: Mapping[str, Any] | None = None) -> CosObject | None:
         """The object that a result's URL leads to, if it is one.
 
-        :param store_cos_param: where MPS was asked to store it; tells the bucket where the URL's host does not.
+        :param store_cos_param: where MPS was to store it; names the bucket where the URL's host does not.
         """
         try:
             parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""A file's way here, whole or not at all."""
+"""Downloads one file, whole or not at all."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Download:
     def to(self, part: Part) -> Downloaded:
         """Write the whole file to ``part``. Not for use in a running event loop.
 
-        :raises ExpiredUrlError: the URL is no longer good.
+        :raises ExpiredUrlError: the URL no longer works.
         :raises DownloadError: it could not be had whole in time, is too large, or is a web page.
         :raises InvalidConnectionError: the proxy or the CA bundle cannot be used.
         """
@@ -169,7 +169,7 @@ class Download:
         if status not in ((200, 206) if resuming else (200,)):
             raise DownloadError(f"{self._name}: HTTP {status}, which is not a file. Nothing was kept.")
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise DownloadError(f"{self._name}: came compressed, which was not asked for. Nothing was kept.")
+            raise DownloadError(f"{self._name}: came compressed, although that was not requested. Nothing was kept.")
         if response.headers.get("content-type", "").partition(";")[0].strip().lower() in _WEB_PAGES:
             raise DownloadError(
                 f"{self._name}: the server sent a web page (Content-Type text/html) with HTTP {status} instead of the "
@@ -188,7 +188,7 @@ class Download:
         total = int(length) if _LENGTH.fullmatch(length) else None
         if total is None and "chunked" not in response.headers.get("transfer-encoding", "").lower():
             raise DownloadError(
-                f"{self._name}: the server does not say how long the file is: nobody could tell half of it from the "
+                f"{self._name}: the server does not say how long the file is, so half of it could pass for the "
                 "whole. Nothing was kept."
             )
         if total is not None and total > self._max_bytes:

@@ -36,14 +36,14 @@ class Rule:
 
 
 class Failure(Enum):
-    """The kinds of failure; the one table that clients, hooks, operators, sensors and triggers ask.
+    """The kinds of failure; the one table that clients, hooks, operators, sensors and triggers look up.
 
     Source: the error code pages of the MPS API reference, read for what they say about the call having run.
     """
 
     THROTTLED = Rule(
         "MPS refused the call before it ran; nothing is billed",
-        "MPS answers no more calls of this account for the moment",
+        "MPS refuses further calls of this account for the moment",
         False,
         Repeat.BACK_OFF,
         Repeat.BACK_OFF,
@@ -64,28 +64,28 @@ class Failure(Enum):
     )
     SERVER_TROUBLE = Rule(
         "the call was sent and may have run",
-        "there was no usable answer, which says nothing of the task",
+        "there was no usable answer, which says nothing about the task",
         True,
         Repeat.BACK_OFF,
         Repeat.NEVER,
     )
     UNKNOWN = Rule(
         "the service does not say whether the call ran",
-        "there was no usable answer, which says nothing of the task",
+        "there was no usable answer, which says nothing about the task",
         True,
         Repeat.BACK_OFF,
         Repeat.NEVER,
     )
     NOT_FOUND = Rule(
         "MPS does not know the task",
-        "MPS does not know the task; so it answers other accounts, and the action of another kind of task",
+        "MPS does not know the task; it also answers this to other accounts, and to the action of another kind of task",
         False,
         Repeat.NEVER,
         Repeat.NEVER,
     )
     FINAL = Rule(
-        "the call did not run; nothing is billed, and a repeat would end alike",
-        "a repeat would end alike",
+        "the call did not run; nothing is billed, and a repeat would end the same way",
+        "a repeat would end the same way",
         False,
         Repeat.NEVER,
         Repeat.NEVER,
@@ -97,7 +97,7 @@ class Failure(Enum):
 
     @property
     def retry_helps(self) -> bool:
-        """Whether the same question, asked later, may get an answer."""
+        """Whether the same call, made again later, may get an answer."""
         return self.value.read is not Repeat.NEVER
 
 
@@ -176,7 +176,7 @@ _CODES = {
         Failure.FINAL, About.OTHER, "MPS's review refused the prompt or a reference, and will again: change it"
     ),
     "InvalidParameterValue": Code(Failure.FINAL),
-    # The SDK's list of error codes has this one for the field; that it answers a repeat, nothing says.
+    # The SDK's list of error codes has this one for the field; that a repeat gets it is not documented.
     "InvalidParameterValue.SessionId": Code(Failure.FINAL, About.SESSION),
     "InvalidParameterValue.UserUnRegister": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE),
     "InvalidRequest": Code(Failure.FINAL),
@@ -200,7 +200,7 @@ _CODES = {
     "IpInBlacklist": Code(Failure.FINAL, About.ACCOUNT),
     "ResourceNotFound": Code(Failure.NOT_FOUND, About.TASK),
     "ResourceNotFound.TaskNotFound": Code(Failure.NOT_FOUND, About.TASK),
-    # Of the other sub-codes each names what is missing, and that is no task: a template, a person, a bucket.
+    # Each of the other sub-codes names what is missing, which is not a task: a template, a person, a bucket.
     "ResourceNotFound.": Code(Failure.FINAL),
     "ResourceNotFound.CosBucketNotExist": Code(
         Failure.FINAL, About.ACCOUNT, f"Check the bucket's name and region; {_ROLE}"
@@ -221,7 +221,7 @@ def classify(code: str) -> Code:
 
 
 def is_read(action: str) -> bool:
-    """Whether an action changes nothing, as its name tells: such a call may be sent again at any time."""
+    """Whether an action changes nothing, as its name says: such a call may be sent again at any time."""
     return action.startswith(("Describe", "List", "Get"))
 
 
@@ -296,13 +296,13 @@ class CallError(MpsError):
     """
 
     def __init__(self, message: str, *, failure: Failure, action: str, code: str = "", request_id: str = "") -> None:
-        told = f"{action}: {message}"
+        text = f"{action}: {message}"
         if request_id:
-            told += f" (RequestId {request_id})"
-        told += f": {failure.value.of_read if is_read(action) else failure.value.meaning}"
+            text += f" (RequestId {request_id})"
+        text += f": {failure.value.of_read if is_read(action) else failure.value.meaning}"
         if hint := classify(code).hint:
-            told += f". {hint.format(action=action)}"
-        super().__init__(told)
+            text += f". {hint.format(action=action)}"
+        super().__init__(text)
         self.failure = failure
         self.action = action
         self.code = code
@@ -326,7 +326,7 @@ class TransportError(CallError):
 
 
 class UnreadableAnswerError(CallError):
-    """Raise when the answer is no JSON object with ``Response``, is compressed, or is too large."""
+    """Raise when the answer is not a JSON object with ``Response``, is compressed, or is too large."""
 
 
 class MissingTaskIdError(CallError):
@@ -338,7 +338,7 @@ class CredentialError(CallError):
 
 
 class AmbiguousCreateError(MpsError):
-    """Raise when a create was sent and nobody can say whether it ran: a paid task may exist.
+    """Raise when a create was sent and it is not known whether it ran: a paid task may exist.
 
     :param action: the API's action.
     :param params: the request as it was sent. The message has the names of its fields, the prompt's beginning and the
@@ -358,7 +358,7 @@ class AmbiguousCreateError(MpsError):
             f"A paid task may exist, so it is not sent again; {trace.cost}. "
             f"Look for it in {trace.look}{support}; then clear the Airflow task to send it anew. (A create operator "
             "does so by itself, at the risk of paying twice, with retry_ambiguous_create=True.) "
-            f"Sent were {', '.join(map(str, params)) or 'no fields'}"
+            f"Fields sent: {', '.join(map(str, params)) or 'none'}"
             f"{f'; the prompt begins {prompt!r}' if prompt else ''}; digest {digest(action, params)}."
         )
         self.action = action
@@ -374,7 +374,7 @@ class TaskFailedError(MpsError):
 
 
 class NoResultError(MpsError):
-    """Raise when a task is DONE and MPS gives no URL for it; a retry asks again, and makes no new task."""
+    """Raise when a task is DONE and MPS gives no URL for it; a retry asks again, and creates no new task."""
 
     retry_helps = True
 
@@ -386,7 +386,7 @@ class WaitTimeoutError(MpsError, TimeoutError):
 
 
 class DownloadError(MpsError):
-    """Raise when a file could not be had whole, or not kept; nothing was put in its place."""
+    """Raise when a file could not be downloaded whole, or could not be stored; nothing was put in its place."""
 
     def __init__(self, message: str, *, retry_helps: bool = True) -> None:
         super().__init__(message)
@@ -394,4 +394,4 @@ class DownloadError(MpsError):
 
 
 class ExpiredUrlError(MpsError):
-    """Raise when a URL is no longer good (HTTP 403, 404 or 410)."""
+    """Raise when a URL no longer works (HTTP 403, 404 or 410)."""

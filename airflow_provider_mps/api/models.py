@@ -1,4 +1,4 @@
-"""What is known of the service's models: advice before money is spent, and a look at what came for it.
+"""What is known of the service's models: advice before money is spent, and a comparison with what came.
 
 Dated facts, for lists of allowed values go out of date: they are said in the log, and nothing is refused for them.
 What the API reference itself forbids is refused by ``requests.py``.
@@ -194,7 +194,7 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _REFUSED = "MPS refuses another request"
 _FAILS = "with another request the task ends in FAIL"
 _NO_OR_FAIL = "MPS refuses another request, or lets its task FAIL"
-_IGNORED = "MPS makes something else without a word"
+_IGNORED = "MPS makes something else without saying so"
 _NOT_KNOWN = "what MPS does with another request is not known"
 
 MODELS: Mapping[str, tuple[str, ...]] = {
@@ -298,7 +298,7 @@ def advice(action: str, params: Params) -> list[str]:
 
 
 def differences(shape: RequestShape, arguments: Mapping[str, Any], status: TaskStatus) -> list[str]:
-    """What a finished task was asked for and did not make, as far as its answer shows it; a sentence each.
+    """Where the result of a finished task differs from its request, as far as the answer shows it; a sentence each.
 
     :param shape: of the request that it was created by.
     :param arguments: those of that request. They may be rendered anew since, so nothing is raised for them.

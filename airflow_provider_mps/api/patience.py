@@ -1,4 +1,4 @@
-"""How long trouble is borne: pauses before a repeat, and when trouble counts as lasting."""
+"""How long failures are tolerated: pauses before a repeat, and when trouble counts as lasting."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Tolerance:
         self.in_a_row = 0
 
     def failed(self, error: CallError) -> None:
-        """Take note of a failed question.
+        """Take note of a failed poll.
 
         :raises CallError: the error itself, when the wait is to end with it.
         """
@@ -74,7 +74,7 @@ class Tolerance:
             raise error
 
     def pause(self, interval: float) -> float:
-        """Seconds until the next question after a failed one: full jitter, over twice as long after each."""
+        """Seconds until the next poll after a failed one: full jitter, over twice as long after each."""
         doubled = interval * 2 ** min(self.in_a_row, 10)
         return random.uniform(0, min(doubled, max(patience().poll_backoff_limit, interval)))  # noqa: S311
 
@@ -92,7 +92,7 @@ class Pace:
     """At exactly the limit, the jitter of the network alone gets calls throttled."""
     CUT = 0.8
     GROWTH = 0.004
-    """Of the limit, a second."""
+    """The share of the limit by which it grows back each second."""
     CATCH_UP_SECONDS = 0.005
     """How much of a late call's lateness the next one may make good; more would bunch them."""
     AFTER_CUT_SECONDS = 1.0
@@ -125,7 +125,7 @@ class Report:
     """What a poller did since its last report.
 
     :param waiting: tasks that are waited for now.
-    :param polls: questions asked.
+    :param polls: polls sent.
     :param throttled: how many of them were throttled.
     :param rate: calls a second that the poller allows itself now, of all actions together.
     """
@@ -172,7 +172,7 @@ class _Waiter:
         self.done_at = 0.0
         self.context = contextvars.copy_context()  # so that a change of state is logged where it is waited for
 
-    def tell(self, status: TaskStatus, now: float) -> None:
+    def answered(self, status: TaskStatus, now: float) -> None:
         self.tolerance.answered()
         if status.word != self.state:
             self.state = status.word
@@ -188,8 +188,8 @@ class _Waiter:
     def expire(self) -> None:
         if not self.future.done():
             waited = asyncio.get_running_loop().time() - self.started
-            told = self.family.goes_on(self.task_id, waited, known=not self.tolerance.unknown)
-            self.future.set_exception(WaitTimeoutError(told))
+            message = self.family.still_running_message(self.task_id, waited, known=not self.tolerance.unknown)
+            self.future.set_exception(WaitTimeoutError(message))
 
 
 class _Lane:
@@ -224,10 +224,10 @@ class _Lane:
 
 
 class Poller:
-    """Asks for the tasks of one account, one after the other, for as long as somebody waits.
+    """Polls the tasks of one account, one after the other, for as long as somebody waits.
 
     :param settings: the account and how to reach it.
-    :param on_report: is told once a minute, and at the end, what was done.
+    :param on_report: is called with what was done, once a minute and at the end.
     """
 
     def __init__(self, settings: ClientSettings, on_report: Callable[[Report], None] | None = None) -> None:
@@ -253,12 +253,12 @@ class Poller:
     ) -> TaskStatus:
         """Wait until a task has ended, well or not.
 
-        :param poll_interval: seconds between two questions, while the account's limit allows that.
+        :param poll_interval: seconds between two polls, while the account's limit allows that.
         :param deadline: POSIX time after which to give up.
-        :param max_failures: failed questions in a row, over at least five minutes, that end the wait.
-        :param on_change: is told each new state, with the seconds since the wait began.
+        :param max_failures: failed polls in a row, over at least five minutes, that end the wait.
+        :param on_change: is called with each new state and the seconds since the wait began.
         :raises WaitTimeoutError: the deadline passed; the task goes on.
-        :raises CallError: the questions failed for good.
+        :raises CallError: the polls failed for good.
         """
         loop = asyncio.get_running_loop()
         waiter = _Waiter(family, task_id, poll_interval, max_failures, on_change)
@@ -351,7 +351,7 @@ class Poller:
                 pause = waiter.tolerance.pause(waiter.interval)
             else:
                 if not waiter.future.done():
-                    waiter.tell(waiter.family.status(waiter.task_id, response), loop.time())
+                    waiter.answered(waiter.family.status(waiter.task_id, response), loop.time())
         except Exception as error:
             if not waiter.future.done():
                 waiter.future.set_exception(error)
@@ -364,7 +364,7 @@ class Poller:
         self._polls = self._throttled = 0
         if report.polls and report.waiting:
             log.info(
-                "%s: %d tasks waited for, %d questions since the last line (%d throttled), at most %.1f a second",
+                "%s: %d tasks waited for, %d polls since the last line (%d throttled), at most %.1f a second",
                 self._settings.host,
                 report.waiting,
                 report.polls,

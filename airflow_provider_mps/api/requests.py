@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, partial
 from typing import Annotated, Any, Generic, TypeAlias, TypedDict, TypeVar, get_type_hints
-from urllib.parse import urlsplit
 
 from airflow_provider_mps.api.cos import CosObject
 from airflow_provider_mps.api.errors import InvalidArgumentError, shown
+from airflow_provider_mps.api.settings import url_parts
 
 PROMPT_LIMIT = 2000
-"""Characters of a prompt (API reference, CreateAigcAudioTask; of video and images it says nothing: ``models.py``)."""
+"""Characters of a prompt (API reference, CreateAigcAudioTask; for video and images it gives none: ``models.py``)."""
 LONGEST_SECONDS = 10 * 366 * 86400
 """Ten years: Python's dates, and so Airflow's, cannot hold much longer times from now on."""
 _DEEPEST = 64
@@ -69,7 +69,7 @@ class RequestShape:
         """
         for argument in arguments:
             if argument not in self.fields:
-                raise InvalidArgumentError(argument, f"is no argument of {self.action}")
+                raise InvalidArgumentError(argument, f"is not an argument of {self.action}")
         plainly = {argument: plain(argument, value) for argument, value in arguments.items()}
         blank = {name for name in self.texts if isinstance(plainly.get(name), str) and not plainly[name].strip()}
         given = {name: value for name, value in plainly.items() if not is_empty(value) and name not in blank}
@@ -132,7 +132,7 @@ def plain(argument: str, value: Any, path: tuple[str, ...] = ()) -> Any:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise InvalidArgumentError(argument, f"holds half of a surrogate pair, which is no text{at}") from None
+            raise InvalidArgumentError(argument, f"holds half of a surrogate pair, which is not text{at}") from None
     elif isinstance(value, int):
         if not -(2**63) <= value < 2**64:
             raise InvalidArgumentError(argument, f"holds a whole number of more than 64 bits{at}")
@@ -232,11 +232,8 @@ def url(argument: str, value: Any) -> str:
 
 def is_url(value: Any) -> bool:
     """Whether this is an http(s) URL that names a host."""
-    try:
-        parts = urlsplit(value) if isinstance(value, str) and value.isprintable() else None
-        return bool(parts and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
-    except ValueError:  # half an IPv6 address, or a port that is none
-        return False
+    parts = url_parts(value) if isinstance(value, str) and value.isprintable() else None
+    return parts is not None and parts.scheme in ("http", "https")
 
 
 def _rendered_to_text(value: Any) -> str:

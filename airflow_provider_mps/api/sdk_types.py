@@ -1,4 +1,4 @@
-"""Numbers that templates made texts of, made numbers again where the SDK's models say so."""
+"""Turns texts that templates made of numbers back into numbers, where the SDK's models say so."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def _holds_one(value: Any) -> bool:
 def _typed(models: Any, model: str, field: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_typed(models, model, field, item) for item in value]
-    told = _RTYPE.search(getattr(getattr(getattr(models, model, None), field, None), "__doc__", None) or "")
-    kind = told[1] if told else ""
+    documented = _RTYPE.search(getattr(getattr(getattr(models, model, None), field, None), "__doc__", None) or "")
+    kind = documented[1] if documented else ""
     if isinstance(value, dict):
         return {name: _typed(models, kind, name, item) for name, item in value.items()}
     if kind in _READ and isinstance(value, str) and _LOOKS_LIKE_ONE.fullmatch(value):

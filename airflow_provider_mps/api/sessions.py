@@ -39,8 +39,8 @@ class DuplicateSessionError(MpsError):
         super().__init__(
             f"{action}: MPS has this task already (SessionId {session}): an earlier sending of it arrived. "
             f"It runs once and is billed once, but its TaskId could not be found out: {problem}. Look for it in the "
-            "task list of the MPS console, and wait for it with MpsTaskSensor(mps_task_id=...). A retry makes no "
-            "second task; it looks for this one again."
+            "task list of the MPS console, and wait for it with MpsTaskSensor(mps_task_id=...). A retry "
+            "creates no second task; it looks for this one again."
         )
         self.session_id = session
         self.retry_helps = retry_helps
@@ -117,33 +117,33 @@ async def find_first(client: MpsClient, action: str, session: str) -> TaskStatus
         if (found := await _search(client, session, skipped)) is not None:
             return found
     except (Exception, asyncio.CancelledError) as error:
-        problem = _told(error) if isinstance(error, CallError) else f"{type(error).__name__} ended the search"
+        problem = _cause(error) if isinstance(error, CallError) else f"{type(error).__name__} ended the search"
         retry_helps = not isinstance(error, MpsError) or error.retry_helps
         raise DuplicateSessionError(action, session, problem, retry_helps=retry_helps) from error
     problem = f"it is not among the tasks of the last three days ({_PAGES * _PAGE:,} of each state are looked through)"
     if skipped:
-        problem += f", of which {len(skipped)} could not be asked for, the last one as {_told(skipped[-1])}"
+        problem += f", of which {len(skipped)} could not be read, the last one because: {_cause(skipped[-1])}"
     raise DuplicateSessionError(action, session, problem, retry_helps=any(error.retry_helps for error in skipped))
 
 
-def _told(error: CallError) -> str:
+def _cause(error: CallError) -> str:
     """What happened, without what it means for money: that speaks of the search, and not of the task."""
     return str(error).removesuffix(f": {error.failure.value.meaning}")
 
 
 async def _search(client: MpsClient, session: str, skipped: list[CallError]) -> TaskStatus | None:
-    """Ask for each task that is listed, for DescribeTasks itself does not tell SessionIds.
+    """Describe each task that is listed, for DescribeTasks itself does not give SessionIds.
 
     :param skipped: gets the failures for single tasks.
-    :raises CallError: too many in a row could not be asked for.
+    :raises CallError: too many in a row could not be read.
     """
-    asked: set[str] = set()
+    seen: set[str] = set()
     unanswered = 0
     for seconds in _LOOK_BACK_SECONDS:
         async for task_id in _listed(client, seconds):
-            if task_id in asked:
+            if task_id in seen:
                 continue
-            asked.add(task_id)
+            seen.add(task_id)
             try:
                 detail = await client.acall(MEDIA.describe, {"TaskId": task_id})
             except CallError as error:

@@ -80,7 +80,7 @@ class CredentialSettings:
     :param token: of temporary static keys.
     :param role_arn: the role to assume, for ``assume_role``.
     :param role_session_name: how that session is called in the audit logs.
-    :param cvm_role_name: the role bound to the instance; empty asks the metadata service.
+    :param cvm_role_name: the role bound to the instance; empty looks it up in the metadata service.
     :param sts_endpoint: the host of STS.
     """
 
@@ -129,7 +129,7 @@ class ClientSettings:
     :param timeout: seconds for one attempt of a call as a whole.
     :param requests_per_second: the user's own limit for each action; None: those of ``RATES``.
     :param site: whose account it is.
-    :param cos_region: of the buckets in ``cos://bucket/key``, where nothing else tells it.
+    :param cos_region: of the buckets in ``cos://bucket/key``, where nothing else names it.
     :param cos_endpoint: the URL under which COS is read; empty means the region's public one.
     """
 
@@ -230,10 +230,15 @@ def _check_host(name: str, host: str) -> None:
 def _parts_of(name: str, url: str) -> SplitResult | None:
     """A URL's parts, or None where it names no host."""
     _check_printable(name, url)
+    return url_parts(url)
+
+
+def url_parts(url: str) -> SplitResult | None:
+    """A URL's parts, or None where it names no host, or cannot be parsed."""
     try:
         parts = urlsplit(url)
         return parts if parts.hostname and parts.port != 0 else None
-    except ValueError:  # half an IPv6 address, or a port that is none
+    except ValueError:  # half an IPv6 address, or a port that is not one
         return None
 
 

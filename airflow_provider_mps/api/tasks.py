@@ -16,7 +16,7 @@ from airflow_provider_mps.api.redaction import plain, without_queries
 
 _BUCKET_OR_REGION = re.compile(r"[a-z0-9-]{1,100}")
 _FORMAT = re.compile(r"\.(\w{1,5})(?:;.*)?$", re.ASCII)
-_TOLD_PARTS = 10
+_NAMED_PARTS = 10
 _VALUES = 100_000
 _ENTRIES = 10_000
 """How many values of an answer, and entries of one list of files, are looked at: far more than real ones have, and no
@@ -88,7 +88,7 @@ class TaskFamily:
 
     :param kind: the word that triggers carry.
     :param title: the name for logs and errors.
-    :param describe: the action that tells a task's state.
+    :param describe: the action that describes a task.
     :param read_state: state, and message of a failure, from a ``Response``.
     :param read_result: the fields of the result, beside the TaskId, from a ``Response``.
     :param read_files: the files' URLs or ``cos://`` URIs by XCom key; the keys alone where there are none yet.
@@ -134,23 +134,23 @@ class TaskFamily:
         """
         task = f"{self.title} task {status.task_id}"
         if status.state is TaskState.FAIL:
-            told = without_queries(status.message)
-            raise TaskFailedError(f"{task} failed at MPS: {told} ({self.cost_of_failure})")
+            reason = without_queries(status.message)
+            raise TaskFailedError(f"{task} failed at MPS: {reason} ({self.cost_of_failure})")
         if self.lacks_files(status):
             raise NoResultError(
-                f"{task} is {status.word}, and MPS gives no URL of a file. A retry asks for it again and makes no new "
+                f"{task} is {status.word}, and MPS gives no URL of a file. A retry polls it again and creates no new "
                 "task; if none comes, ask Tencent Cloud support about this TaskId."
             )
 
-    def goes_on(self, task_id: str, waited: float, known: bool = True) -> str:
-        """What to tell a user whose wait ended, after so many seconds, before the task did.
+    def still_running_message(self, task_id: str, waited: float, known: bool = True) -> str:
+        """The message for a user whose wait ended, after so many seconds, before the task did.
 
         :param known: False: MPS has said that it does not know the task, and nothing else of it.
         """
         task = f"{self.title} task {task_id}"
         if not known:
             return (
-                f"MPS does not know {task}, after {waited:.0f} s of asking. Check the TaskId, and that the connection "
+                f"MPS does not know {task}, after {waited:.0f} s of polling. Check the TaskId, and that the connection "
                 "leads to the account and region that created it. If it does exist, it may be billed."
             )
         return (
@@ -253,13 +253,13 @@ def _own_object(response: Response) -> dict[str, Any]:
 
 
 def _media_state(response: Response) -> tuple[TaskState, str]:
-    """FINISH says nothing of success: the task's ErrCode, and each result in it, does."""
+    """FINISH does not mean success: the task's ErrCode, and each result in it, does."""
     word, kind = _text(response.get("Status")), plain(response.get("TaskType"))
     if word != "FINISH":
         return {"WAITING": TaskState.WAIT, "PROCESSING": TaskState.RUN}.get(word, TaskState.UNKNOWN), ""
     own = _own_object(response)
     if not own:
-        return TaskState.FAIL, f"it is FINISH without a {kind or 'TaskType'} that would tell how it ended"
+        return TaskState.FAIL, f"it is FINISH without a {kind or 'TaskType'} that would say how it ended"
     failures: list[str] = []
     done: list[str] = []
     for way, part in _objects(own):
@@ -271,12 +271,12 @@ def _media_state(response: Response) -> tuple[TaskState, str]:
             done.append(f"{kind}{_written(way)}")
     if not failures:
         return TaskState.DONE, ""
-    told = failures[:_TOLD_PARTS]
+    message = failures[:_NAMED_PARTS]
     if done:
-        told.append(
-            f"these parts are done, and a new task would make, and bill, them again: {', '.join(done[:_TOLD_PARTS])}"
+        message.append(
+            f"these parts are done, and a new task would make, and bill, them again: {', '.join(done[:_NAMED_PARTS])}"
         )
-    return TaskState.FAIL, "; ".join(told)
+    return TaskState.FAIL, "; ".join(message)
 
 
 def _objects(own: dict[str, Any]) -> Iterator[tuple[_Way, dict[str, Any]]]:

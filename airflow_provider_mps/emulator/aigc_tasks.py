@@ -1,4 +1,4 @@
-"""What AIGC tasks make, and how DescribeAigc...Task tells it."""
+"""What AIGC tasks make, and how DescribeAigc...Task describes it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RESOLUTIONS = {
 
 
 def output_files(task: EmulatedTask) -> list[MediaFile]:
-    """The files that a task makes when it succeeds, named after it and the bucket that was asked for."""
+    """The files that a task makes when it succeeds, named after it and the bucket of the request."""
     params = task.params
     match task.kind:
         case "aigc_image":
@@ -50,8 +50,8 @@ def describe(
     :param url_of: gives the address under which a file is served.
     :param null_results: leave all results out, as if the service had lost them.
     """
-    told = phase is Phase.ENDED and task.failure is None and not null_results
-    files = task.files if told else []
+    shown = phase is Phase.ENDED and task.failure is None and not null_results
+    files = task.files if shown else []
     answer: dict[str, Any] = {"Status": task.word(phase), "Message": _message(task, phase)}
     match task.kind:
         case "aigc_image":

@@ -1,4 +1,4 @@
-"""The way MPS says no."""
+"""An error answer of the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The faults that can be asked for, and the list of those still to come."""
+"""The faults that a test can plan, and the list of those still to come."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Fault:
 
 
 class FaultPlan:
-    """The faults still to come, in the order in which they were asked for."""
+    """The faults still to come, in the order in which they were planned."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []

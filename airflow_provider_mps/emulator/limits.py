@@ -43,7 +43,7 @@ class RollingLimit:
     """Lets at most so many requests of an account's action pass in any rolling second.
 
     :param requests_per_second: one limit for all actions; None: no limit; ``documented``: the reference's of each.
-    :raises ValueError: it is none of these.
+    :raises ValueError: it is something else.
     """
 
     def __init__(self, requests_per_second: Rate) -> None:

@@ -1,4 +1,4 @@
-"""What ProcessMedia and EditMedia tasks make, and how DescribeTaskDetail tells it.
+"""What ProcessMedia and EditMedia tasks make, and how DescribeTaskDetail describes it.
 
 Of the tasks of ProcessMedia, those in MediaProcessTask have results here; the AI tasks end without any.
 """

@@ -1,4 +1,4 @@
-"""The emulator's own page: what it does not do, and what it has been asked for so far."""
+"""The emulator's own page: what it does not do, and the requests so far."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOT_DONE = (
     "Of ProcessMedia, the AI tasks end without results, and animated pictures and streams are named but not made. "
     "Schedules are refused.",
     "Nothing is sent: TaskNotifyConfig is taken, and nobody is notified.",
-    "What no source tells is a guess. docs/service.md marks each rule: documented, seen on the service, or guessed.",
+    "What no source says is a guess. docs/service.md marks each rule: documented, seen on the service, or guessed.",
     "It never met the live service: that a DAG works here does not prove that it works there.",
 )
 """What the emulator does not do; docs/emulator.md opens with it, too."""

@@ -1,4 +1,4 @@
-"""Pytest fixtures: MPS on this machine, Airflow's default connection to it, and little patience with trouble."""
+"""Pytest fixtures: MPS on this machine, Airflow's default connection to it, and short waits when a call fails."""
 
 from __future__ import annotations
 

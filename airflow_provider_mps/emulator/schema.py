@@ -241,7 +241,7 @@ FACTS = (
     guess("Numbers beyond 64 bits are InvalidParameter."),
 )
 
-# What an AIGC task can be generated from; the reference asks for a Prompt where none of the others is given.
+# What an AIGC task can be generated from; the reference requires a Prompt where none of the others is given.
 _SOURCES = {
     "CreateAigcAudioTask": ("Prompt", "VideoInfos", "AudioInfos"),
     "CreateAigcVideoTask": ("Prompt", "ImageUrl", "LastImageUrl", "ImageInfos", "VideoInfos", "SubjectInfos"),
@@ -405,7 +405,7 @@ def _check_item(item: dict[str, Any], ids: list[str | None]) -> None:
         raise ApiError("InvalidParameterValue", f"An item's `Type` must be one of {', '.join(_ITEMS)}.")
     file_id = item.get(kind, {}).get("SourceMedia", {}).get("FileId")
     if kind in ("Video", "Audio", "Image") and (file_id is None or file_id not in ids):
-        raise ApiError("InvalidParameterValue", f"`FileId` {file_id!r} is the Id of none of `FileInfos`.")
+        raise ApiError("InvalidParameterValue", f"`FileId` {file_id!r} is not the Id of any of `FileInfos`.")
     for name, value in leaves(item):
         if name in _TIMES and not re.fullmatch(_TIMES[name], value):
             raise ApiError("InvalidParameterValue", f"`{name}` {value!r} is not a time such as 3.5s.")

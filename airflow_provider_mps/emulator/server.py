@@ -294,8 +294,8 @@ class MpsEmulator:
                 file = error
             record = self._service.record(FILE, {"key": request.match_info["key"]}, _headers(request))
             fault = self._service.faults.take(FILE, Scope.FILE) if request.method == "GET" else None
-            told = file.code if isinstance(file, ApiError) else "ok"
-            record.answer = told if fault is None else fault.kind
+            outcome = file.code if isinstance(file, ApiError) else "ok"
+            record.answer = outcome if fault is None else fault.kind
         if isinstance(file, ApiError):
             return files.refused(file)
         data = await asyncio.to_thread(file.data)

@@ -38,7 +38,7 @@ class RecordedRequest:
     """A request as it arrived.
 
     :ivar action: what X-TC-Action named, or ``file`` for the download of a result.
-    :ivar params: the JSON body, {} where it was none.
+    :ivar params: the JSON body, {} where it was not one.
     :ivar headers: names in lower case; the signature's value is left out.
     :ivar at: monotonic seconds, comparable between the processes of one machine.
     :ivar answer: ``ok``, an API error code, or the kind of the fault that struck; "" until it is answered.
@@ -250,7 +250,7 @@ class MpsService:
         return [task for task in self.tasks.values() if task.account == account and not self._is_forgotten(task)]
 
     def _find(self, account: str, action: str, task_id: str) -> EmulatedTask:
-        """The account's task of that TaskId, asked for through ``action``."""
+        """The account's task of that TaskId, requested through ``action``."""
         task = self.tasks.get(task_id)
         words = [family.word for family in FAMILIES.values() if action not in (family.describe, family.manage)]
         foreign = task is not None and task.account != account

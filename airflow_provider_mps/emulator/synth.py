@@ -38,7 +38,7 @@ _WAVE = [
 
 @dataclass(frozen=True)
 class MediaFile:
-    """A file that a task makes; its bytes are made when they are first asked for.
+    """A file that a task makes; its bytes are made when they are first needed.
 
     :ivar key: its path in the bucket or below ``/files/``; the suffix says the format.
     :ivar seed: the same seed gives the same tune and the same picture.

@@ -15,10 +15,10 @@ from airflow_provider_mps.emulator.synth import MediaFile
 FACTS = (
     doc("A task is WAIT, RUN, then DONE or FAIL (AIGC), or WAITING, PROCESSING, FINISH (ProcessMedia, EditMedia)."),
     seen("A TaskId names its family: -AigcAudio-, -AigcVideo-, -AigcImage-, -WorkflowTask-, -EditMediaTask-."),
-    seen("A TaskId asked for through another family's action, or with another account's keys: ResourceNotFound."),
+    seen("A TaskId requested through another family's action, or with another account's keys: ResourceNotFound."),
     guess("A TaskId that never was: ResourceNotFound.TaskNotFound, or InvalidParameterValue.TaskId of a media task."),
     doc("A finished task can be described for 7 days (the China pages; the international text has 3)."),
-    doc("FINISH says nothing of success: ErrCode and each result in MediaProcessResultSet do."),
+    doc("FINISH does not mean success: ErrCode and each result in MediaProcessResultSet do."),
     doc("ManageTask (Abort) stops a ProcessMedia task that still waits."),
     guess("ManageTask (Abort) stops an EditMedia task that still waits."),
     doc("A SessionId that was used before is refused: InvalidParameterValue.SessionId (listed for ProcessMedia)."),

@@ -93,7 +93,7 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
 
 
 def _check_extra(extra: Any) -> None:
-    """Airflow takes an Extra that it cannot read for an empty one: the wrong account may be asked then."""
+    """Airflow takes an Extra that it cannot read for an empty one: the wrong account may be used then."""
     try:
         if not extra or isinstance(json.loads(extra), dict):
             return

@@ -101,7 +101,7 @@ class MpsHook(BaseHook):
                 from airflow_provider_mps.api.polling import Tolerance
 
                 tolerance = tolerance or Tolerance(max_failures)
-                # What came unexpectedly may quote anything, so its kind alone is told.
+                # What came unexpectedly may quote anything, so only its type is named.
                 problem = f"{self.mps_conn_id} could not be read ({type(error).__name__})"
                 failed = CallError(problem, failure=Failure.NEVER_SENT, action="Connection")
                 tolerance.failed(failed)
@@ -289,7 +289,7 @@ class MpsHook(BaseHook):
     ) -> str:
         """Stop a task that still waits, where the API can (ManageTask), within 20 seconds.
 
-        :param only_if: is asked last, and only where there is something to stop.
+        :param only_if: is awaited last, and only where there is something to stop; False keeps the task running.
         :return: a sentence that says what became of the task.
         """
         task = f"{family.title} task {mps_task_id}"
@@ -334,7 +334,7 @@ class MpsHook(BaseHook):
                 async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.time())):
                     await self._aload_patiently(poll_interval, max_poll_failures)
             except TimeoutError:
-                raise WaitTimeoutError(family.goes_on(mps_task_id, time.monotonic() - began)) from None
+                raise WaitTimeoutError(family.still_running_message(mps_task_id, time.monotonic() - began)) from None
 
         while True:
             await load()
@@ -363,7 +363,7 @@ class MpsHook(BaseHook):
                 return status
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for the state of a task that does not exist; what the service's answer says of the connection."""
+        """Poll a task that does not exist; what the answer says about the connection."""
         question = "DescribeAigcAudioTask"
         try:
             with self.client() as client:

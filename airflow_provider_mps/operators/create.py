@@ -42,13 +42,13 @@ class CreateTaskOperator(WaitsForTask):
 
     :param mps_conn_id: the Airflow connection.
     :param cos_region: the region of the buckets in ``cos://bucket/key``; the connection's ``cos_region`` where it is
-        not given. A URL of COS, such as those of the XCom ``cos_urls``, tells it itself.
+        not given. A URL of COS, such as those of the XCom ``cos_urls``, names it itself.
     :param wait_for_completion: whether to wait until the task has ended.
     :param deferrable: how to wait: in the triggerer, or here.
-    :param poll_interval: seconds between two polls; longer when the account's limit asks for that.
+    :param poll_interval: seconds between two polls; longer when the account's limit requires that.
     :param wait_timeout: seconds to wait at most in one try. The task goes on, and a retry goes on waiting for it.
     :param durable: whether to remember the TaskId over retries (Airflow 3.3 and later).
-    :param retry_ambiguous_create: whether Airflow may retry after a create that may have run: a second paid task.
+    :param retry_ambiguous_create: whether Airflow may retry after a create that may have run, and so may pay twice.
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait.
 
     Returns the TaskId. Having waited, it also pushes the XComs ``result`` and the lists of URLs of its family.
@@ -139,7 +139,7 @@ class CreateTaskOperator(WaitsForTask):
     def _render(self, template: jinja2.Template, context: Context, dag: Any = None) -> Any:
         if not self._rendering_text:
             return super()._render(template, context, dag)
-        # Airflow's own asks the DAG how to render, and not the template's environment.
+        # Airflow's own method lets the DAG decide how to render, and not the template's environment.
         try:
             from airflow.sdk.definitions.context import render_template_to_string
         except ImportError:  # before Airflow 3
@@ -196,7 +196,7 @@ class CreateTaskOperator(WaitsForTask):
             self.log.warning("%s", sentence)
 
     def _compare(self, status: TaskStatus) -> None:
-        """Warn where something else came than was asked for."""
+        """Warn where the result differs from the request."""
         from airflow_provider_mps.api.models import differences
 
         for sentence in differences(self.request, self._arguments(), status):
@@ -264,7 +264,7 @@ class CreateTaskOperator(WaitsForTask):
                 memory.adopted(entry)
             return status
         if cleared or self.request.repeatable:
-            return None  # a request with a SessionId is sent again, and makes no second task
+            return None  # a request with a SessionId is sent again, and does not make a second task
         error = entry.in_doubt(self.request.action, params)
         if not self.retry_ambiguous_create:
             raise error
@@ -276,7 +276,7 @@ class CreateTaskOperator(WaitsForTask):
 
         :raises OtherAccountError: it is not known under what the connection has now, and was made under something else.
         """
-        asked = 0
+        refusals = 0
         while True:
             within = None if deadline is None else max(_SHORTEST_POLL_SECONDS, deadline - time.time())
             try:
@@ -295,8 +295,8 @@ class CreateTaskOperator(WaitsForTask):
                             "clear it with the connection as it is to create, and pay for, a new one."
                         ) from error
                     break
-                asked += 1
-                if asked == _ANSWERS_TO_BELIEVE:
+                refusals += 1
+                if refusals == _ANSWERS_TO_BELIEVE:
                     break
                 time.sleep(patience().backoff_limit)  # one answer may be wrong, and a new task costs money
             else:
@@ -350,8 +350,8 @@ class CreateTaskOperator(WaitsForTask):
             with PrivateLoop() as loop:
                 return loop.run(waiting)
         except AirflowTaskTimeout as error:
-            told = self.family.goes_on(mps_task_id, time.monotonic() - began)
-            raise AirflowTaskTimeout(f"execution_timeout: {told}") from error
+            message = self.family.still_running_message(mps_task_id, time.monotonic() - began)
+            raise AirflowTaskTimeout(f"execution_timeout: {message}") from error
 
     def _finish(self, context: Context, memory: Memory, status: TaskStatus) -> str:
         try:

@@ -34,7 +34,7 @@ class Stage(StrEnum):
     """The create has left this machine, and no answer is known: a paid task may exist."""
     CREATED = "created"
     UNFOUND = "unfound"
-    """It was created, and is not known under what the connection has now. The user has been told so."""
+    """It was created, and is not known under what the connection has now. An error has said so."""
     DONE = "done"
     """It ended well, or its TaskId was handed over."""
     FAILED = "failed"
@@ -137,21 +137,21 @@ class Memory:
     def created(self, task_id: str) -> None:
         """A task exists. It does so whether or not this can be written."""
         self.task_id = task_id
-        self._write_surely(self._new(Stage.CREATED, task_id=task_id))
+        self._write_or_log(self._new(Stage.CREATED, task_id=task_id))
 
     def answered(self, response: dict[str, Any]) -> None:
         """An action without a TaskId of ours has run."""
-        self._write_surely(self._new(Stage.DONE, response=response))
+        self._write_or_log(self._new(Stage.DONE, response=response))
 
     def adopted(self, entry: Remembered) -> None:
         """This try goes on with an entry's task."""
         self.task_id = entry.task_id
         if self.cleared_since(entry):
-            self._write_surely(replace(entry, max_tries=self._max_tries, stage=Stage.CREATED))
+            self._write_or_log(replace(entry, max_tries=self._max_tries, stage=Stage.CREATED))
 
     def unfound(self, entry: Remembered) -> None:
-        """The user is being told that an entry's task is not known under what the connection has now."""
-        self._write_surely(replace(entry, max_tries=self._max_tries, stage=Stage.UNFOUND))
+        """An error is about to say that an entry's task is not known under what the connection has now."""
+        self._write_or_log(replace(entry, max_tries=self._max_tries, stage=Stage.UNFOUND))
 
     def reached(self, stage: Stage) -> None:
         """The remembered task has got so far."""
@@ -161,7 +161,7 @@ class Memory:
             self._log.exception("The task state store could not be read: a clear may find the old task.")
             return
         if entry is not None:
-            self._write_surely(replace(entry, stage=stage))
+            self._write_or_log(replace(entry, stage=stage))
 
     def _new(self, stage: Stage, **fields: Any) -> Remembered:
         return Remembered(self._digest, self._max_tries, time.time(), stage, account=self._account, **fields)
@@ -201,7 +201,7 @@ class Memory:
         )
         writing(self._write, entry)
 
-    def _write_surely(self, entry: Remembered) -> None:
+    def _write_or_log(self, entry: Remembered) -> None:
         try:
             self._write_repeatedly(entry)
         except Exception:

@@ -49,9 +49,9 @@ class AigcTaskOperator(CreateTaskOperator):
 
     :param model_name: such as ``MiniMaxMusic`` or ``Kling``; the service's lists are open ones.
     :param model_version: such as ``"2.6"``.
-    :param scene_type: such as ``music``; which ones a model knows, the API reference tells.
-    :param prompt: what to make: of audio and video in 2,000 characters at most, of images in 1,000; needed where there
-        is no reference file.
+    :param scene_type: such as ``music``; the API reference lists those of each model.
+    :param prompt: what to make: of audio and video in 2,000 characters at most, of images in 1,000; needed where no
+        reference file is given.
     :param extra_parameters: the API's ``ExtraParameters``, such as ``{"AspectRatio": "9:16"}`` of a video.
     :param store_cos_param: where in COS to store the files: ``CosBucketName``, ``CosBucketRegion``, ``CosBucketPath``.
     :param additional_parameters: what the model itself takes, such as lyrics: a dict, or a JSON object as a string.
@@ -97,7 +97,7 @@ class CreateAigcVideoTaskOperator(AigcTaskOperator):
     :param video_infos: reference videos, likewise.
     :param audio_infos: reference audio, likewise.
     :param subject_infos: subjects to keep alike, as the API's objects.
-    :param duration: seconds; which ones a model can make, the API reference tells.
+    :param duration: seconds; the API reference lists those of each model.
     """
 
     family = AIGC_VIDEO
@@ -130,7 +130,7 @@ class CreateAigcImageTaskOperator(AigcTaskOperator):
 
 
 class MediaTaskOperator(CreateTaskOperator):
-    """Creates a task that DescribeTaskDetail tells about. Base of the two operators below.
+    """Creates a task that DescribeTaskDetail describes. Base of the two operators below.
 
     Their requests have a SessionId, made from the request and the task instance where none is given: after a lost
     answer they are sent again, and MPS makes no second task of that. A clear of the Airflow task makes a new one.

@@ -79,9 +79,9 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
                 return super().execute(context)
             except (AirflowSensorTimeout, AirflowTaskTimeout) as error:
                 known = self._tolerance is None or not self._tolerance.unknown
-                told = self.family.goes_on(self.mps_task_id, time.time() - self._began, known)
+                message = self.family.still_running_message(self.mps_task_id, time.time() - self._began, known)
                 limit = "timeout" if isinstance(error, AirflowSensorTimeout) else "execution_timeout"
-                raise type(error)(f"{limit}: {told}") from error
+                raise type(error)(f"{limit}: {message}") from error
         with self._errors():
             self._check()
         deadline = self._began + min(self.timeout, self._execution_seconds)
@@ -89,7 +89,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         return None
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Ask for the task's state, once; what goes wrong is asked again, as long as the timeout allows."""
+        """Poll the task once; a failed poll is repeated, as long as the timeout allows."""
         from airflow_provider_mps.api.polling import Tolerance
 
         self._began = self._began or self._begin(context)

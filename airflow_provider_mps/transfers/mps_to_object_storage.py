@@ -144,7 +144,7 @@ class MpsToObjectStorageOperator(BaseOperator):
         text = str(given)
         parts = _DESTINATION.fullmatch(text)
         if not parts or not text.strip() or _has_control_characters(text):
-            raise InvalidArgumentError("destination", "is empty, or has characters that no path has")
+            raise InvalidArgumentError("destination", "is empty, or has characters that a path cannot have")
         scheme, path = parts["scheme"] or "file", parts["path"]
         if scheme.lower() in ("file", "local"):
             if not path.startswith("/"):
@@ -308,7 +308,7 @@ def _from_url(url: str, extra: Mapping[str, Any]) -> _Source:
     if url.startswith("cos://"):
         return _checked(_Source(url, CosObject.from_uri("urls", url, ""), extra))
     try:
-        parts = httpx.URL(url)  # it is httpx that will be asked for it
+        parts = httpx.URL(url)  # it is httpx that will fetch it
         urlsplit(url).port  # noqa: B018 - refuses what httpx lets pass; name and bucket are read by it
         usable = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.host))
     except (httpx.InvalidURL, ValueError):
@@ -324,7 +324,7 @@ def _from_url(url: str, extra: Mapping[str, Any]) -> _Source:
 
 def _checked(source: _Source) -> _Source:
     if _has_control_characters(source.url):
-        raise InvalidArgumentError("urls", f"holds {_shown(source.url)}, with characters that no URL has")
+        raise InvalidArgumentError("urls", f"holds {_shown(source.url)}, with characters that a URL cannot have")
     if source.cos and source.cos.region:
         source.cos.check("urls")
     return source
@@ -340,7 +340,7 @@ def _names(sources: Sequence[_Source]) -> list[str]:
         name = path.rpartition("/")[2]
         name = name if source.cos else unquote(name)
         if not name.strip(". ") or len(name.encode()) > 200 or any(c in "/\\" or not c.isprintable() for c in name):
-            raise InvalidArgumentError("urls", "has a path whose last part is no file name")
+            raise InvalidArgumentError("urls", "has a path whose last part cannot be a file name")
         stem, suffix = os.path.splitext(name)
         number = 1
         while name in names:

@@ -34,9 +34,9 @@ class MpsTaskTrigger(BaseTrigger):
     :param kind: the task's family: ``aigc_audio``, ``aigc_video``, ``aigc_image`` or ``media``.
     :param mps_task_id: the TaskId.
     :param mps_conn_id: the Airflow connection.
-    :param poll_interval: seconds between two questions, while the account's limit allows that.
+    :param poll_interval: seconds between two polls, while the account's limit allows that.
     :param deadline: POSIX time after which to give up, or None.
-    :param max_poll_failures: failed questions in a row, over at least five minutes, that end the wait.
+    :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait.
     :param abort_on_kill: whether to abort the task where the API can, when a user marks the Airflow task as ended;
         not for a task that something else created.
     """
@@ -103,7 +103,7 @@ class MpsTaskTrigger(BaseTrigger):
         return TriggerEvent({"status": status, "mps_task_id": self.mps_task_id, "message": message})
 
     async def on_kill(self) -> None:
-        """Abort the task where the API can and the user asked for it, and say what goes on."""
+        """Abort the task where the API can and the user wants that, and say what goes on."""
         # Airflow cancels this again at each of its syncs, about a second apart: the abort is a task of its own.
         ending = asyncio.create_task(self._end())
         _ending.add(ending)
@@ -114,7 +114,7 @@ class MpsTaskTrigger(BaseTrigger):
         family = FAMILIES[self.kind]
         expired = self.deadline is not None and time.time() >= self.deadline
         if not family.can_abort or not self.abort_on_kill or expired:
-            # Airflow is not asked who ended the wait: the first question stalls its triggerer for seconds (3.3.2).
+            # Airflow is not called to see who ended the wait: the first call stalls its triggerer for seconds (3.3.2).
             self.log.info(
                 "No longer waiting for %s task %s, and nothing was cancelled at MPS. "
                 "If it has not ended, it goes on at MPS and may be billed there.",

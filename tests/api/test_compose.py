@@ -1,4 +1,4 @@
-"""A soundtrack under a video, as EditMedia is asked for it."""
+"""A soundtrack under a video, as a request of EditMedia."""
 
 from datetime import timedelta
 from typing import Any

@@ -87,7 +87,7 @@ def chunked(*chunks: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body
 
 
-def test_what_came_is_told_by_length_and_hash(part: Path) -> None:
+def test_what_came_is_described_by_length_and_hash(part: Path) -> None:
     with LoopbackServer(files()) as server:
         assert download(server, part) == Downloaded(len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
     assert part.read_bytes() == CONTENT

@@ -155,7 +155,7 @@ REASONS = [
             "FailedOperation.CosStatusInavlid",
         ],
     ),
-    (Failure.FINAL, "names what is missing, and it is no task", ["ResourceNotFound.*"]),
+    (Failure.FINAL, "names what is missing, which is not a task", ["ResourceNotFound.*"]),
     (Failure.NOT_FOUND, "the task is not known", NOT_FOUND),
 ]
 # "Error codes" of the API reference, the part that all products share.
@@ -285,7 +285,7 @@ def test_a_create_in_doubt_shows_no_value_but_the_prompts_beginning() -> None:
         "ExtraParameters": {"Key": "hush"},
     }
     told = str(AmbiguousCreateError(CREATE, params, 0.0, "no answer"))
-    assert "Sent were Prompt, Operator, ExtraParameters; the prompt begins 'rain https://host/a?... xxx" in told
+    assert "Fields sent: Prompt, Operator, ExtraParameters; the prompt begins 'rain https://host/a?... xxx" in told
     for hidden in ("abc", "hush", "'me'", "x" * 61, "RequestId"):
         assert hidden not in told
     assert "support about RequestId r-1;" in str(AmbiguousCreateError(CREATE, params, 0.0, "no answer", "r-1"))
@@ -310,7 +310,7 @@ def test_a_read_is_not_repeated(emulator: MpsEmulator, code: str) -> None:
 
 
 @pytest.mark.parametrize("code", REFUSED_BEFORE_IT_RAN + CLOCK_OR_TOKEN)
-def test_a_create_is_repeated_where_it_surely_did_not_run(emulator: MpsEmulator, code: str) -> None:
+def test_a_create_is_repeated_where_it_certainly_did_not_run(emulator: MpsEmulator, code: str) -> None:
     emulator.fault("error", CREATE, code=code)
     assert create(emulator) == emulator.tasks[0].task_id
     assert (emulator.count(CREATE), len(emulator.tasks)) == (2, 1)
@@ -334,7 +334,9 @@ def test_a_create_is_not_repeated_where_it_may_have_run(emulator: MpsEmulator, c
     told = str(doubt.value)
     assert code in told
     assert doubt.value.request_id in told
-    assert told.endswith(f"Sent were {', '.join(PROMPT)}; the prompt begins 'rain'; digest {digest(CREATE, PROMPT)}.")
+    assert told.endswith(
+        f"Fields sent: {', '.join(PROMPT)}; the prompt begins 'rain'; digest {digest(CREATE, PROMPT)}."
+    )
     assert (emulator.count(CREATE), len(emulator.tasks)) == (1, 1)
 
 

@@ -78,7 +78,7 @@ def test_of_what_is_known_to_work_nothing_is_said(action: str, arguments: dict[s
         (
             VIDEO,
             HAILUO | {"model_version": "02", "duration": 5},
-            "^Hailuo 02/2.3 takes Duration 6 or 10 alone; MPS makes something else without a word: about 5.9 s",
+            "^Hailuo 02/2.3 takes Duration 6 or 10 alone; MPS makes something else without saying so: about 5.9 s",
         ),
         (
             VIDEO,
@@ -110,8 +110,8 @@ def test_of_what_is_known_to_work_nothing_is_said(action: str, arguments: dict[s
             {"model_name": "Hunyuan", "image_infos": PICTURES[:4]},
             "^Hunyuan 3.0 takes 3 reference pictures .* FAIL",
         ),
-        (IMAGE, {"model_name": "GEM", "prompt": "rain", "output_image_count": 4}, "without a word: 1 picture"),
-        (IMAGE, {"model_name": "MJ", "prompt": "rain", "output_image_count": 1}, "without a word: 4 pictures"),
+        (IMAGE, {"model_name": "GEM", "prompt": "rain", "output_image_count": 4}, "without saying so: 1 picture"),
+        (IMAGE, {"model_name": "MJ", "prompt": "rain", "output_image_count": 1}, "without saying so: 4 pictures"),
     ],
 )
 def test_what_is_known_to_go_wrong_is_said_with_the_facts_source_and_month(

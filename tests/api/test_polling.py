@@ -61,7 +61,7 @@ def never_done(emulator: MpsEmulator, count: int) -> list[str]:
 
 
 def asked(emulator: MpsEmulator) -> list[str]:
-    """The TaskIds in the order in which they were asked for."""
+    """The TaskIds in the order in which they were polled."""
     return [request.params["TaskId"] for request in emulator.requests if request.action == DESCRIBE]
 
 
@@ -258,7 +258,7 @@ def test_an_action_that_is_throttled_slows_no_other(emulator: MpsEmulator) -> No
     assert 0.97 * (50 + LIMIT / 2) < report.rate < 0.97 * (50 + LIMIT)
 
 
-def test_throttled_questions_slow_the_poller_and_fail_no_wait(emulator: MpsEmulator) -> None:
+def test_throttled_polls_slow_the_poller_and_fail_no_wait(emulator: MpsEmulator) -> None:
     task_id = emulator.add_task(wait_seconds=0.0, run_seconds=0.0)
     emulator.fault("error", DESCRIBE, code="RequestLimitExceeded", times=3)
     reports: list[Report] = []
@@ -292,7 +292,7 @@ def test_a_wait_tells_each_new_state_where_it_waits(emulator: MpsEmulator) -> No
     assert sorted(told) == [("a", "DONE"), ("a", "RUN"), ("b", "DONE"), ("b", "RUN")]
 
 
-def test_a_deadline_ends_a_wait_whose_question_hangs() -> None:
+def test_a_deadline_ends_a_wait_whose_poll_hangs() -> None:
     with LoopbackServer(hang) as server:
 
         async def work() -> list[Any]:
@@ -356,7 +356,7 @@ def test_an_account_whose_service_hangs_slows_no_other(emulator: MpsEmulator) ->
         statuses, waiting = run(work)
     assert all(status.state is TaskState.DONE for status in statuses)
     assert waiting
-    # No question is asked that would spend its time waiting for a connection.
+    # No poll is sent that would spend its time waiting for a connection.
     assert [report.polls for report in reports] == [MAX_CONNECTIONS]
 
 
@@ -380,7 +380,7 @@ def test_a_poller_that_breaks_leaves_nobody_waiting_and_the_next_one_works(
     before, after = run(work)
     assert [type(error) for error in before] == [RuntimeError] * 3
     assert [status.state for status in after] == [TaskState.DONE] * 3
-    gc.collect()  # the broken poller's own exception is told when its task is thrown away
+    gc.collect()  # the broken poller's own exception is reported when its task is thrown away
     assert [type(error) for error in told] == [ZeroDivisionError]
 
 

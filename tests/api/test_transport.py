@@ -150,9 +150,9 @@ def test_an_answer_without_an_end_is_hung_up_on(call: Call) -> None:
     [
         ("huge", "larger than 10 MiB"),
         ("gzip", r"compressed \(gzip\)"),
-        ("not_json", "HTTP 200, and the answer is no JSON object with Response"),
-        ("not_object", "HTTP 200, and the answer is no JSON object with Response"),
-        ("http_502", "HTTP 502, and the answer is no JSON object with Response"),
+        ("not_json", "HTTP 200, and the answer is not a JSON object with Response"),
+        ("not_object", "HTTP 200, and the answer is not a JSON object with Response"),
+        ("http_502", "HTTP 502, and the answer is not a JSON object with Response"),
     ],
 )
 def test_an_answer_that_cannot_be_read(emulator: MpsEmulator, call: Call, kind: str, told: str) -> None:

@@ -102,7 +102,7 @@ def hang(handler: Handler) -> None:
 
 
 def states(*words: str) -> Callable[[Handler], None]:
-    """MPS with one task, which is in each of these states for one question."""
+    """MPS with one task, which is in each of these states for one poll."""
     left = list(words)
 
     def respond(handler: Handler) -> None:

@@ -74,7 +74,7 @@ def test_what_the_service_was_seen_to_refuse(mps, start, action, params, code, w
     assert error["Code"] == code
     assert words in error["Message"]
     assert mps.emulator.tasks == []
-    assert start(rules="reference").code(action, params) == "ok", "the reference says nothing of it"
+    assert start(rules="reference").code(action, params) == "ok", "the reference does not forbid it"
 
 
 @pytest.mark.parametrize(

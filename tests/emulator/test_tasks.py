@@ -1,4 +1,4 @@
-"""Tasks move as planned and end in what the request asked for."""
+"""Tasks move as planned and end in what the request wants."""
 
 from datetime import datetime, timedelta, timezone
 from itertools import product

@@ -75,7 +75,7 @@ def example(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
         assert run.state == "success"
         return Example(module, folder, run, emulator.requests, emulator.tasks)
 
-    # The examples' own intervals are for tasks of minutes: here each task has ended when it is first asked for.
+    # The examples' own intervals are for tasks of minutes: here each task has ended when it is first polled.
     with (
         MpsEmulator(wait_seconds=0, run_seconds=0, requests_per_second=None) as emulator,
         pytest.MonkeyPatch.context() as patch,

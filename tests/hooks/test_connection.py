@@ -240,7 +240,7 @@ def test_an_extra_that_airflow_takes_for_an_empty_one_is_named(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:443", "mps.example:443", "[::1]:443"])
-def test_a_port_in_the_host_is_told_where_to_go(connect: Connect, host: str) -> None:
+def test_a_port_in_the_host_is_refused_with_where_to_put_it(connect: Connect, host: str) -> None:
     connect(host=host)
     with pytest.raises(InvalidConnectionError, match="host: give the host alone, and put 443 into port"):
         MpsHook().settings  # noqa: B018
@@ -329,7 +329,7 @@ def test_the_test_button_says_that_nobody_listens_or_answers(connect: Connect) -
     with LoopbackServer(lambda handler: handler.answer(b"<html>a login page</html>")) as server:
         connect(port=server.server_port)
         good, message = MpsHook().test_connection()
-        assert (good, "no JSON object with Response" in message) == (False, True), message
+        assert (good, "not a JSON object with Response" in message) == (False, True), message
 
 
 def test_the_test_button_when_there_is_no_such_connection(airflow_db: None) -> None:

@@ -341,7 +341,7 @@ def test_all_that_ask_a_silent_source_share_one_look_up(
     assert len(metadata.requests) == 1
 
 
-def test_a_wrong_token_is_refused_and_not_told(emulator: MpsEmulator, connect: Connect) -> None:
+def test_a_wrong_token_is_refused_and_not_quoted(emulator: MpsEmulator, connect: Connect) -> None:
     connect(token="a-token")
     with pytest.raises(ApiError, match=r"AuthFailure.TokenFailure") as refused:
         MpsHook().call(CREATE, MUSIC)

@@ -169,7 +169,7 @@ def test_create_and_describe(emulator: MpsEmulator, logged: Lines, is_async: boo
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_create_checks_its_arguments(emulator: MpsEmulator, is_async: bool) -> None:
     create: Any = acreate_aigc_audio_task if is_async else MpsHook().create_aigc_audio_task
-    with pytest.raises(InvalidArgumentError, match="promt: is no argument of CreateAigcAudioTask") as refused:
+    with pytest.raises(InvalidArgumentError, match="promt: is not an argument of CreateAigcAudioTask") as refused:
         create(promt="rain")
     assert isinstance(refused.value, AirflowFailException)
     assert emulator.requests == []

@@ -102,7 +102,7 @@ def test_a_wait_that_takes_too_long(emulator: MpsEmulator, deferrable: bool, lim
 
 
 @WAYS
-def test_a_deadline_holds_while_the_question_hangs(emulator: MpsEmulator, deferrable: bool) -> None:
+def test_a_deadline_holds_while_the_poll_hangs(emulator: MpsEmulator, deferrable: bool) -> None:
     emulator.fault("hang", DESCRIBE, times=None)
     with pytest.raises(WaitTimeoutError, match="It goes on at MPS"):
         run_task(operator(wait_for_completion=True, deferrable=deferrable, wait_timeout=0.5))

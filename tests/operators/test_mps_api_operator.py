@@ -68,7 +68,7 @@ def test_nor_after_its_worker_was_lost(emulator: MpsEmulator) -> None:
     assert instance.run().state is State.SUCCESS, "a clear calls anew"
 
 
-def test_what_surely_did_not_run_is_repeated(emulator: MpsEmulator) -> None:
+def test_what_certainly_did_not_run_is_repeated(emulator: MpsEmulator) -> None:
     emulator.fault("error", CREATE["action"], code="RequestLimitExceeded", times=2)
     outcome = run(**CREATE)
     assert (outcome.state, outcome.tries, len(emulator.tasks)) == (State.SUCCESS, 1, 1)

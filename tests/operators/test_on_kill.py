@@ -73,7 +73,7 @@ def test_it_says_what_goes_on_and_nothing_before_there_is_a_task(emulator: MpsEm
     assert "goes on at MPS and may be billed there" in logged.of(emulator.tasks[0].task_id)[-1]
 
 
-def test_execution_timeout_is_no_kill_the_task_goes_on_as_the_error_says() -> None:
+def test_execution_timeout_is_not_a_kill_the_task_goes_on_as_the_error_says() -> None:
     with emulated("mps", wait_seconds=600) as mps:
         waiting = Waiting(ProcessMediaOperator, Way.OPERATOR_SYNC)
         limit = timedelta(seconds=1)

@@ -59,7 +59,7 @@ class Played:
     """A case that was played to its end.
 
     :ivar tasks: the TaskIds that the emulator has made for it; a sensor's own task is not among them.
-    :ivar described: the TaskIds that were asked for.
+    :ivar described: the TaskIds that were polled.
     """
 
     outcome: Outcome

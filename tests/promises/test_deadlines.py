@@ -1,4 +1,4 @@
-"""Deadlines hold in every way to wait, also while a question hangs, and a retry goes on with the same task."""
+"""Deadlines hold in every way to wait, also while a poll hangs, and a retry goes on with the same task."""
 
 import asyncio
 import json
@@ -72,7 +72,7 @@ def test_a_wait_ends_at_its_timeout_and_a_later_try_goes_on(waiting: Waiting, mp
 
 
 @pytest.mark.parametrize("waiting", WAITINGS, ids=str)
-def test_a_wait_ends_at_its_timeout_while_a_question_hangs(waiting: Waiting, mps: MpsEmulator) -> None:
+def test_a_wait_ends_at_its_timeout_while_a_poll_hangs(waiting: Waiting, mps: MpsEmulator) -> None:
     mps.fault("hang", waiting.describe)
     errors = play_until_success(waiting.task_instance(mps, "mps", timeout=1))
     check(errors, mps)
@@ -93,7 +93,7 @@ def test_a_wait_ends_at_its_execution_timeout(waiting: Waiting, fault: str | Non
 
 
 @pytest.mark.parametrize("way", [way for way in Way if way.creates], ids=str)
-def test_a_try_that_finds_its_task_behind_a_question_that_hangs_ends_in_time(way: Way, mps: MpsEmulator) -> None:
+def test_a_try_that_finds_its_task_behind_a_poll_that_hangs_ends_in_time(way: Way, mps: MpsEmulator) -> None:
     instance = Waiting(OPERATORS[0], way).task_instance(mps, "mps", timeout=1, retries=0)
     assert isinstance(instance.run().errors[0], WaitTimeoutError)
     mps.fault("hang", OPERATORS[0].family.describe)

@@ -78,7 +78,7 @@ def of_describe(case: Case) -> Ending:
     if not case.forever:
         if ends_at_once and not way.deferrable:
             return Ending(State.FAILED, tasks, error, tries=1)
-        # What the triggerer was told, the worker asks again, and by then all is well.
+        # The worker polls once more what the triggerer polled, and by then all is well.
         # A FINISH that needs no file ends the triggerer's wait, and the worker finds the task at work again.
         ended_early = no_file and harmless and way.deferrable
         return Ending(State.SUCCESS, tasks, tries=None if ends_at_once or ended_early else 1)

@@ -32,7 +32,7 @@ CODES = ("RequestLimitExceeded", "AuthFailure.SignatureExpire", "InternalError",
 
 @dataclass(frozen=True)
 class Strike:
-    """A fault that strikes the next create, or the next question for a task's state."""
+    """A fault that strikes the next create, or the next poll of a task."""
 
     kind: FaultKind
     on_create: bool
@@ -93,7 +93,7 @@ def kills_strike_calls_too(instance: TaskInstance) -> Iterator[None]:
 class Story:
     """One task of one DAG run over all of its rounds, and what must be true after each.
 
-    :ivar owed: the tasks that were paid for, while nobody has got their result or was told of them.
+    :ivar owed: the tasks that were paid for, while nobody has got their result or an error about them.
     """
 
     def __init__(self, emulator: MpsEmulator, waiting: Waiting, wait_for_completion: bool) -> None:
@@ -149,7 +149,7 @@ class Story:
 def test_whatever_happens_at_most_one_task_is_paid_for_and_it_ends(operator: type[Any], way: Way) -> None:
     @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(rounds(operator), st.booleans())
-    # Killed once the TaskId is kept, and again at each later question; then the user edits the request.
+    # Killed once the TaskId is kept, and again at each later poll; then the user edits the request.
     @example([Round([], [6, 1, 1], False, "rain"), Round([], [], False, "snow")], True)
     def plays(rounds: list[Round], wait_for_completion: bool) -> None:
         with emulated("mps", timeout=0.5, wait_seconds=0.02, run_seconds=0.05) as emulator:

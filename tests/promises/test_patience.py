@@ -1,4 +1,4 @@
-"""A wait bears trouble, within bounds; what a task's end means is told at once and in the service's words."""
+"""A wait tolerates trouble, within bounds; what a task's end means is said at once and in the service's words."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -44,7 +44,7 @@ def test_so_many_failures_in_a_row_end_a_wait(
     [error] = instance.run().errors
     assert isinstance(error, CallError)
     assert "InternalError" in str(error)
-    # Where a question is asked once more by execute_complete, or within a poke, it is repeated six times at most.
+    # Where the task is polled once more by execute_complete, or within a poke, it is repeated six times at most.
     assert MAX_POLL_FAILURES <= mps.count(waiting.describe) <= MAX_POLL_FAILURES * 6 + 6
 
 

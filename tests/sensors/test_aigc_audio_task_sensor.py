@@ -1,4 +1,4 @@
-"""Waiting for a task that somebody else submitted: poking, rescheduling and deferring end alike."""
+"""Waiting for a task that somebody else submitted: poking, rescheduling and deferring end the same way."""
 
 import re
 from collections.abc import Callable

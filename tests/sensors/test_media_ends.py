@@ -1,4 +1,4 @@
-"""How a task of ProcessMedia or EditMedia ended: FINISH alone says nothing of success."""
+"""How a task of ProcessMedia or EditMedia ended: FINISH alone does not mean success."""
 
 from collections.abc import Callable
 from typing import Any

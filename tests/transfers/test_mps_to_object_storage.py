@@ -68,7 +68,7 @@ def whole(handler: Handler) -> None:
 @pytest.mark.parametrize("kind", ["path", "uri", "ObjectStoragePath", "memory"])
 def test_files_are_kept_wherever_object_storage_reaches(audio_urls: list[str], tmp_path: Path, kind: str) -> None:
 
-    attach("memory", fs=MemoryFileSystem())  # stands for a storage that is no local folder
+    attach("memory", fs=MemoryFileSystem())  # stands for a storage that is not a local folder
     destination = {
         "path": f"{tmp_path}/new/folder",
         "uri": f"file://{tmp_path}/new/folder/",
@@ -112,7 +112,7 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
             handler.wfile.write(piece)
 
     with LoopbackServer(large) as server:
-        keep(f"{server.url}/first.wav", tmp_path.as_uri())  # what is loaded once is no part of the measure
+        keep(f"{server.url}/first.wav", tmp_path.as_uri())  # what is loaded once is not part of the measure
         tracemalloc.start()
         keep(f"{server.url}/large.wav", tmp_path.as_uri())
         peak = tracemalloc.get_traced_memory()[1]
@@ -184,8 +184,9 @@ def test_names_that_are_alike_are_numbered(tmp_path: Path) -> None:
         *("a%5Cb.wav", "a%00.wav", "a%0a.wav", "x" * 201),
     ],
 )
-def test_a_name_that_is_none_is_refused_before_anything_is_asked(tmp_path: Path, path: str) -> None:
-    with LoopbackServer(whole) as server, pytest.raises(AirflowFailException, match=r"urls: .* no file name") as evil:
+def test_what_cannot_be_a_file_name_is_refused_before_anything_is_downloaded(tmp_path: Path, path: str) -> None:
+    said = "urls: .* cannot be a file name"
+    with LoopbackServer(whole) as server, pytest.raises(AirflowFailException, match=said) as evil:
         keep([f"{server.url}/good.wav", f"{server.url}/{path}?sign=secret"], str(tmp_path))
     assert isinstance(evil.value, InvalidArgumentError)
     assert server.requests == []

@@ -67,7 +67,7 @@ def change_keys(emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked_with(emulator: MpsEmulator) -> list[str]:
-    """The SecretId of each question."""
+    """The SecretId of each poll."""
     return [request.headers["authorization"].split("Credential=")[1].split("/")[0] for request in emulator.requests]
 
 
