@@ -11,7 +11,7 @@ CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 	"Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is " + sys.version.split()[0] + \
 	". Name another one: make PYTHON=python3.12")
 
-.PHONY: demo test e2e fuzz live lint ui constraints clean
+.PHONY: demo test e2e chromium fuzz live lint ui constraints clean
 
 demo: $(READY)
 	$(BIN)/python -m scripts.demo $(DAG)
@@ -21,6 +21,11 @@ test: $(READY)
 
 e2e: $(READY)
 	$(BIN)/python -m pytest -m e2e
+
+# What `make e2e` plays the results in: as root, on Debian.
+chromium:
+	@command -v chromium >/dev/null || { apt-get -qq update && \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null; }
 
 # Other values than `make test` tries, and many more: about ten minutes.
 fuzz: $(READY)

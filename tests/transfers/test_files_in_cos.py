@@ -68,7 +68,7 @@ def test_a_url_that_is_signed_or_of_another_host_is_left_alone(
     url: str,
 ) -> None:
     with LoopbackServer(lambda handler: handler.answer(b"", status=407)) as proxy:
-        connect(proxy=proxy.url)
+        connect(schema="https", proxy=proxy.url)
         with pytest.raises(DownloadError):
             keep(url, tmp_path)
     host = url.removeprefix("https://").partition("/")[0]
