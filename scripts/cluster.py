@@ -56,10 +56,14 @@ class AirflowCluster(Airflow):
     :param home: the AIRFLOW_HOME, which does not exist yet
     :param dags_folder: the folder of the DAGs
     :param env: environment variables for Airflow beside the process's own
+    :ivar home: the AIRFLOW_HOME
+    :ivar fernet_key: with which the metadata database is encrypted
     :ivar unasked_ends: the names of the components that ended without being asked to
     """
 
     def __init__(self, home: Path, dags_folder: Path, env: Mapping[str, str] | None = None) -> None:
+        self.fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        self.unasked_ends: list[str] = []
         database_port, redis_port = free_ports(2)
         database = f"postgresql+psycopg2://airflow@127.0.0.1:{database_port}/airflow"
         own = {
@@ -69,7 +73,7 @@ class AirflowCluster(Airflow):
             "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database}",
             "AIRFLOW__CELERY__WORKER_CONCURRENCY": "4",
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
-            "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "AIRFLOW__CORE__FERNET_KEY": self.fernet_key,
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
             # Two more than the workers' slots: what waits at a worker that is killed is found late.
             "AIRFLOW__CORE__PARALLELISM": "10",
@@ -85,7 +89,6 @@ class AirflowCluster(Airflow):
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "20",
         }
         super().__init__(home, dags_folder, own | dict(env or {}))
-        self.unasked_ends: list[str] = []
         self._database_port = database_port
         self._postgres_data, self._redis_data = home / "postgres", home / "redis"
         as_root = os.geteuid() == 0
@@ -152,7 +155,7 @@ class AirflowCluster(Airflow):
         """Start a component (again)."""
         component = self._components[name]
         component.starts += 1
-        component.log = self._home / f"{name}.{component.starts}.log"
+        component.log = self.home / f"{name}.{component.starts}.log"
         component.process = self._launch(component.command, component.log, **self._options(component.user))
         component.wanted = True
 
@@ -240,7 +243,7 @@ class AirflowCluster(Airflow):
 
     def files(self) -> list[Path]:
         """All logs of Airflow and its servers, and what Redis keeps."""
-        return [path for path in self._home.rglob("*") if path.suffix in (".log", ".aof") and path.is_file()]
+        return [path for path in self.home.rglob("*") if path.suffix in (".log", ".aof") and path.is_file()]
 
     @property
     def _database_arguments(self) -> list[str]:
@@ -259,13 +262,13 @@ class AirflowCluster(Airflow):
 
     def _options(self, user: str | None) -> dict[str, Any]:
         if user is None:
-            return {"env": self._env, "cwd": self._home}
-        plain = {"env": {"PATH": self._env["PATH"], "LC_ALL": "C.UTF-8"}, "cwd": self._home}
+            return {"env": self._env, "cwd": self.home}
+        plain = {"env": {"PATH": self._env["PATH"], "LC_ALL": "C.UTF-8"}, "cwd": self.home}
         as_user = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
         return plain | as_user
 
     def _logs(self) -> list[Path]:
-        return sorted(self._home.glob("*.log"))
+        return sorted(self.home.glob("*.log"))
 
 
 def _postgres(program: str) -> str:

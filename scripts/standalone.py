@@ -36,7 +36,7 @@ class Airflow:
     def __init__(self, home: Path, dags_folder: Path, env: Mapping[str, str]) -> None:
         [api_port] = free_ports(1)
         self.url = f"http://127.0.0.1:{api_port}"
-        self._home = home
+        self.home = home
         self._env = {
             **os.environ,
             # Airflow starts its components as plain `airflow`.
@@ -57,7 +57,7 @@ class Airflow:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.push(self)
-            self._home.mkdir(parents=True, exist_ok=True)
+            self.home.mkdir(parents=True, exist_ok=True)
             self._start_all()
             self.wait_until_ready()
             token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
@@ -87,11 +87,14 @@ class Airflow:
         """Start ``airflow COMMAND`` beside what already runs; it ends with the rest."""
         self._launch(["airflow", *command], self._log)
 
-    def _launch(self, command: list[str], log: Path, **options: Any) -> subprocess.Popen[bytes]:
+    def _launch(
+        self, command: list[str], log: Path, env: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
-            process = subprocess.Popen(
+            process: subprocess.Popen[bytes] = subprocess.Popen(
                 command,
-                **{"env": self._env} | options,
+                env=env or self._env,
+                **options,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -105,7 +108,7 @@ class Airflow:
 
         def healthy() -> bool:
             if self._started[0].poll() is not None:
-                raise RuntimeError(f"{self._started[0].args} ended with code {self._started[0].returncode}")
+                raise RuntimeError(f"{self._started[0].args!r} ended with code {self._started[0].returncode}")
             try:
                 health = self._http.get("/api/v2/monitor/health").raise_for_status().json()
             except httpx.HTTPError:
@@ -144,14 +147,18 @@ class Airflow:
         response = self._http.request(method, f"/api/v2{path}", json=json).raise_for_status()
         return response.json() if response.content else None
 
-    def trigger(self, dag_id: str, **conf: Any) -> str:
-        """Unpause a DAG, as soon as it is known, and start a run with ``conf`` over its params; return the run's id."""
+    def unpause(self, dag_id: str) -> None:
+        """Let a DAG run, as soon as it is known."""
 
         def known() -> bool:
             return any(dag["dag_id"] == dag_id for dag in self.api("GET", "/dags")["dags"])
 
         wait_for(f"DAG {dag_id} is known", known, seconds=120)
         self.api("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+
+    def trigger(self, dag_id: str, **conf: Any) -> str:
+        """Unpause a DAG, as soon as it is known, and start a run with ``conf`` over its params; return the run's id."""
+        self.unpause(dag_id)
         run = self.api("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
         return str(run["dag_run_id"])
 
@@ -184,16 +191,16 @@ class Airflow:
 
     @property
     def _log(self) -> Path:
-        return self._home / "standalone.log"
+        return self.home / "standalone.log"
 
     def _logs(self) -> list[Path]:
-        return [self._log, *sorted(self._home.glob("logs/dag_id=*/**/*.log"))]
+        return [self._log, *sorted(self.home.glob("logs/dag_id=*/**/*.log"))]
 
     def _print_logs(self) -> None:
         for log in self._logs():
             if log.exists():
                 lines = [line for line in log.read_text(errors="replace").splitlines() if "[http.access]" not in line]
-                print(f"--- the end of {log.relative_to(self._home)}", *lines[-40:], sep="\n")
+                print(f"--- the end of {log.relative_to(self.home)}", *lines[-40:], sep="\n")
 
 
 class AirflowStandalone(Airflow):
