@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,14 @@ from scripts.cluster import AirflowCluster
 from tests.cluster.emulators import Emulators
 
 DAGS = Path(__file__).parent / "dags"
+EMULATORS: dict[str, dict[str, Any]] = {
+    "quick": {"wait_seconds": 1, "run_seconds": 20},
+    "slow": {"wait_seconds": 60, "run_seconds": 2},  # can be aborted for a minute
+    "capped": {"wait_seconds": 1, "run_seconds": 20, "running_tasks": 2},
+    "long": {"wait_seconds": 0, "run_seconds": 3600},  # until the test ends its tasks
+    "crowded": {"wait_seconds": 1, "run_seconds": 14, "running_tasks": 5},
+}
+"""By name; the connection to each is MPS_ and its name."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +50,12 @@ def fire() -> Iterator[Fire]:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with tempfile.TemporaryDirectory(prefix="airflow-provider-mps-cluster-") as folder, Emulators() as emulators:
         Path(folder).chmod(0o755)  # PostgreSQL's and Redis's users have folders in it
-        quick = emulators.start("quick", secret_key=key, wait_seconds=1, run_seconds=20)
-        slow = emulators.start("slow", secret_key=key, wait_seconds=60, run_seconds=2)
-        long = emulators.start("long", secret_key=key, wait_seconds=0, run_seconds=3600)
-        kept = Path(folder) / "kept"
-        env = {
-            "AIRFLOW_CONN_TENCENT_MPS_DEFAULT": json.dumps(quick),
-            "AIRFLOW_CONN_MPS_SLOW": json.dumps(slow),
-            "AIRFLOW_CONN_MPS_LONG": json.dumps(long),
-            "CHAOS_KEPT": kept.as_uri(),
-            "CHAOS_SEED": str(seed),
+        started = {
+            name: json.dumps(emulators.start(name, secret_key=key, **behaviour))
+            for name, behaviour in EMULATORS.items()
         }
+        kept = Path(folder) / "kept"
+        env = {f"AIRFLOW_CONN_MPS_{name.upper()}": connection for name, connection in started.items()}
+        env |= {"CHAOS_KEPT": kept.as_uri(), "CHAOS_SEED": str(seed)}
         with AirflowCluster(Path(folder) / "airflow", DAGS, env) as cluster:
             yield Fire(seed, cluster, emulators, kept, key)

@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import random
 import signal
+import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -118,12 +119,10 @@ def _paid(name: str) -> list[Paid]:
 
 
 def _answers(name: str) -> list[tuple[str, str]]:
-    return [(request.action, request.answer) for request in _emulators[name].requests]
+    return [(request.action, str(request.answer)) for request in _emulators[name].requests]
 
 
 def _end_tasks(name: str, seconds: float) -> None:
-    import time
-
     tasks = _emulators[name].tasks
     for number, task in enumerate(tasks, 1):
         task.run_seconds = time.monotonic() - task.started_at + seconds * number / len(tasks)

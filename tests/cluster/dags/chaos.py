@@ -26,7 +26,7 @@ def maybe_killed(context):
         logging.getLogger("airflow.task").info("This process is killed in %.2f s, unless it has ended", timer.interval)
 
 
-def keep(way: str, task: Any, key: str, mps_conn_id: str = "tencent_mps_default") -> None:
+def keep(way: str, task: Any, key: str, mps_conn_id: str = "mps_quick") -> None:
     """Keep the files that a task handed on."""
     MpsToObjectStorageOperator(
         task_id="keep",
@@ -37,21 +37,30 @@ def keep(way: str, task: Any, key: str, mps_conn_id: str = "tencent_mps_default"
 
 
 WISH = "https://example.com/{{{{ run_id }}}}/{way}"
-OPERATORS: dict[str, Any] = {"here": {}, "deferred": {"deferrable": True}}
+OPERATORS: dict[str, Any] = {
+    "here": {},
+    "deferred": {"deferrable": True},
+    "without_room": {"deferrable": True, "mps_conn_id": "mps_capped"},
+}
 SENSORS: dict[str, Any] = {"poke": {}, "reschedule": {"mode": "reschedule"}, "deferred_sensor": {"deferrable": True}}
 SONG: dict[str, Any] = {"model_name": "MiniMaxMusic", "model_version": "2.6", "scene_type": "music"}
+QUICK = {"mps_conn_id": "mps_quick"}
 SONG |= {"task_id": "create", "pre_execute": maybe_killed}
 
 with DAG("chaos", schedule=None, default_args={"retries": 4, "retry_delay": timedelta(seconds=5)}):
     for way, how in OPERATORS.items():
         with TaskGroup(way):
-            song = CreateAigcAudioTaskOperator(prompt=WISH.format(way=way), wait_for_completion=True, **how, **SONG)
+            song = CreateAigcAudioTaskOperator(
+                prompt=WISH.format(way=way), wait_for_completion=True, **(QUICK | SONG | how)
+            )
             keep(way, song, "audio_urls")
 
     for way, how in SENSORS.items():
         with TaskGroup(way):
-            song = CreateAigcAudioTaskOperator(prompt=WISH.format(way=way), **SONG)
-            wait = AigcAudioTaskSensor(task_id="wait", mps_task_id=song.output, poke_interval=5, timeout=600, **how)
+            song = CreateAigcAudioTaskOperator(prompt=WISH.format(way=way), **(QUICK | SONG))
+            wait = AigcAudioTaskSensor(
+                task_id="wait", mps_task_id=song.output, poke_interval=5, timeout=600, **(QUICK | how)
+            )
             keep(way, wait, "audio_urls")
 
     with TaskGroup("media"):
