@@ -99,8 +99,10 @@ class AirflowCluster(Airflow):
                 stop_signal=signal.SIGINT,  # ends its clients' sessions, where SIGTERM waits for them
             ),
             "redis": Component(
-                f"redis-server --bind 127.0.0.1 --port {redis_port} --appendonly yes --dir".split()
-                + [str(self._redis_data)],
+                [
+                    *f"redis-server --bind 127.0.0.1 --port {redis_port} --appendonly yes --dir".split(),
+                    str(self._redis_data),
+                ],
                 "redis" if as_root else pwd.getpwuid(os.geteuid()).pw_name,
             ),
             "api-server": Component(["airflow", "api-server"]),

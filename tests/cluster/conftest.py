@@ -50,12 +50,10 @@ def fire() -> Iterator[Fire]:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with tempfile.TemporaryDirectory(prefix="airflow-provider-mps-cluster-") as folder, Emulators() as emulators:
         Path(folder).chmod(0o755)  # PostgreSQL's and Redis's users have folders in it
-        started = {
-            name: json.dumps(emulators.start(name, secret_key=key, **behaviour))
-            for name, behaviour in EMULATORS.items()
-        }
         kept = Path(folder) / "kept"
-        env = {f"AIRFLOW_CONN_MPS_{name.upper()}": connection for name, connection in started.items()}
-        env |= {"CHAOS_KEPT": kept.as_uri(), "CHAOS_SEED": str(seed)}
+        env = {"CHAOS_KEPT": kept.as_uri(), "CHAOS_SEED": str(seed)}
+        for name, behaviour in EMULATORS.items():
+            connection = emulators.start(name, secret_key=key, **behaviour)
+            env[f"AIRFLOW_CONN_MPS_{name.upper()}"] = json.dumps(connection)
         with AirflowCluster(Path(folder) / "airflow", DAGS, env) as cluster:
             yield Fire(seed, cluster, emulators, kept, key)

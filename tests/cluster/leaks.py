@@ -45,7 +45,7 @@ class Search:
 
 
 def plant(cluster: AirflowCluster, log: Path, secret_key: str) -> None:
-    """Write what must be found: the key into a log and, encrypted, into the database; a signed URL into the database."""
+    """Write what must be found: the key into a log and, encrypted, into the database; there a signed URL, too."""
     log.write_text(f"a log of Airflow with {secret_key} in it\n")
     cluster.api("POST", "/variables", {"key": "planted", "value": secret_key})
     cluster.sql("insert into log (dttm, event, extra) values (now(), 'planted', 'http://127.0.0.1/files/a.wav?sign=a')")
