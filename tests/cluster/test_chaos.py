@@ -113,7 +113,7 @@ class Tally:
     wrong: list[str] = field(default_factory=list)
 
     def count(self, wish: str, tasks: list[Paid], files: frozenset[tuple[int, str]], errors: str) -> None:
-        named = "A paid task may exist" in errors
+        named = "AmbiguousCreateError" in errors
         if len(tasks) > 1:
             self.duplicates.append(wish)
         if len(files) == 1 and any(files == task.files for task in tasks):
