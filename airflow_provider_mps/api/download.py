@@ -130,13 +130,9 @@ class Download:
 
     def _say(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        then = "goes on" if self._etag else "begins anew"
-        self._trouble.failed(
-            f"{self._name} was cut off",
-            f"it {then} in about {in_words(state.upcoming_sleep)}",
-            "what is kept is the whole file or nothing",
-            f"{error}, after {self._furthest:,} bytes",
-        )
+        then = f"asked again in about {in_words(state.upcoming_sleep)}"
+        missing = "for the rest" if self._etag else "for the whole file"
+        self._trouble.failed("cut off", f"{then}, {missing}", details=f"{self._name}: {error}")
 
     async def _attempt(self, http: httpx.AsyncClient, part: Part) -> None:
         before = self._furthest

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -119,22 +118,18 @@ class Trouble:
             return ""
         return f"{number} {self.nouns} in a row failed over {in_words(time.time() - self.first_at)}"
 
-    def kept(self) -> dict[str, Any] | None:
-        """What a later process has to know, as JSON primitives; None: nothing."""
-        return asdict(self) if self.began_at or self.problems else None
+    def kept(self) -> dict[str, Any]:
+        """What another process of the same wait has to know, as JSON primitives; empty where that is nothing."""
+        return asdict(self) if self.began_at or self.problems or self.known else {}
 
     @classmethod
-    def restored(cls, kept: Any, since: float) -> Self:
-        """The trouble that another process kept, if it began at ``since`` or later; else none so far."""
-        own = cls.of_polls()
-        if isinstance(kept, Mapping) and kept.keys() == asdict(own).keys():
-            trouble = cls(**kept)
-            if trouble.first_at >= since:
-                return trouble
-        return own
+    def restored(cls, kept: Any) -> Self:
+        """What another process of the same wait kept; where that cannot be read, as if nothing had gone wrong."""
+        of_polls = cls.of_polls()
+        return cls(**kept) if isinstance(kept, dict) and kept.keys() == asdict(of_polls).keys() else of_polls
 
     def _may_be_said(self, now: float) -> bool:
-        return abs(now - self.said_at) >= patience().report  # a clock may be set back
+        return not self.said_at or abs(now - self.said_at) >= patience().report  # a clock may be set back
 
     def _said(self, now: float) -> None:
         self.said_at = now

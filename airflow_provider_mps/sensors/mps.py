@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _SHORTEST_SECONDS = 0.1
 _SHORTEST_POKE_SECONDS = 1.0
-_TROUBLE_KEY = "mps_trouble"
+_TROUBLE_KEY, _TROUBLE_KEPT = "mps_trouble", timedelta(days=7)
 
 
 class TaskSensor(WaitsForTask, BaseSensorOperator):
@@ -110,8 +110,9 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
                 trouble.call_failed(error, min(self.poke_interval, max(self._left, 0.0)), meanwhile)
                 return self._not_yet()
             self._tolerance.answered()
+            trouble.known = status.word
             if status.word != self._word:
-                self._word = trouble.known = status.word
+                self._word = status.word
                 self.log_change(False, status, time.time() - self._began)
             if not status.state.ended or self._may_get_files(status):
                 return self._not_yet()
@@ -121,19 +122,21 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
     def _troubled(self, context: Context) -> Iterator[Trouble]:
         """The trouble of this wait. Of a sensor that reschedules each poke is a process of its own: it is kept."""
         store = context.get("task_state_store") if self.reschedule else None
+        wait = [self.mps_task_id, context["ti"].max_tries]  # a clear is a new one
         if self._trouble is None:
-            kept = None
+            kept: Any = None
             with suppress(Exception):  # it is for the log alone
                 kept = store.get(_TROUBLE_KEY) if store is not None else None
-            self._trouble = Trouble.restored(kept, self._began)
+            of_this = isinstance(kept, dict) and kept.get("wait") == wait
+            self._trouble = Trouble.restored(kept["trouble"] if of_this else None)
         before = self._trouble.kept()
         try:
             yield self._trouble
         finally:
             after = self._trouble.kept()
-            if store is not None and after != before:
+            if store is not None and _lasting(after) != _lasting(before):
                 with suppress(Exception):
-                    store.set(_TROUBLE_KEY, after) if after else store.delete(_TROUBLE_KEY)
+                    store.set(_TROUBLE_KEY, {"wait": wait, "trouble": after}, retention=_TROUBLE_KEPT)
 
     @property
     def _waited(self) -> str:
@@ -221,6 +224,11 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         self.log_files(status)
         self.push_files(context, status)
         return self.family.result(status)
+
+
+def _lasting(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what was kept of a trouble, all but the count of calls: it alone is not worth a write."""
+    return {name: value for name, value in kept.items() if name != "calls"}
 
 
 def _advise(error: WaitTimeoutError, raised: type[BaseException]) -> None:
