@@ -122,7 +122,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
     def _troubled(self, context: Context) -> Iterator[Trouble]:
         """The trouble of this wait. Of a sensor that reschedules each poke is a process of its own: it is kept."""
         store = context.get("task_state_store") if self.reschedule else None
-        wait = [self.mps_task_id, context["ti"].max_tries]  # a clear is a new one
+        wait: list[Any] = [self.mps_task_id, context["ti"].max_tries]  # a clear is a new one
         if self._trouble is None:
             kept: Any = None
             with suppress(Exception):  # it is for the log alone
