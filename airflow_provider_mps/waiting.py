@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_mps.api.cos import CosObject
-from airflow_provider_mps.api.errors import MpsError, WaitTimeoutError
+from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError
 from airflow_provider_mps.api.requests import count, flag
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
@@ -49,6 +49,8 @@ class WaitsForTask(BaseOperator):
     max_poll_failures: int
     files: Mapping[str, Any] = MappingProxyType({})
     """Where the files are, by XCom key, once the task is done."""
+    _said_to_fail: TaskFailedError | None = None
+    """What the triggerer said, which knows after how long."""
 
     def check_wait(self, *flags: str) -> None:
         """Check what is used only later, when a task may have been paid for.
@@ -65,7 +67,9 @@ class WaitsForTask(BaseOperator):
     def hook(self) -> MpsHook:
         return MpsHook(self.mps_conn_id)
 
-    def defer_until_ended(self, mps_task_id: str, poll_interval: float, deadline: float | None) -> None:
+    def defer_until_ended(
+        self, mps_task_id: str, poll_interval: float, deadline: float | None, accepted_at: float | None = None
+    ) -> None:
         """Hand the wait to the triggerer; the task goes on in ``execute_complete``."""
         timeout = None
         if deadline is not None:
@@ -79,6 +83,7 @@ class WaitsForTask(BaseOperator):
                 deadline=deadline,
                 max_poll_failures=self.max_poll_failures,
                 abort_on_kill=self.abort_on_kill,
+                accepted_at=accepted_at,
             ),
             method_name="execute_complete",
             timeout=timeout,
@@ -95,17 +100,40 @@ class WaitsForTask(BaseOperator):
         if not isinstance(mps_task_id, str) or not mps_task_id:
             raise InterruptedWaitError(f"The trigger's event names no task: {sorted(given)}")
         if given.get("status") == "timeout":
-            raise WaitTimeoutError(message)
-        status = self.hook.describe(self.family, mps_task_id)
+            raise WaitTimeoutError.read(message)
+        if given.get("status") == "failed":
+            self._said_to_fail = TaskFailedError.read(message)
+        try:
+            status = self.hook.describe(self.family, mps_task_id)
+        except CallError as error:
+            if given.get("status") == "error":
+                error.details = f"The triggerer had stopped waiting for it: {message}"
+            raise
         if not status.state.ended:
             raise InterruptedWaitError(
                 f"{self.family.title} task {mps_task_id} is {status.word}, and the triggerer stopped waiting for it: "
-                f"{message}. It goes on at MPS; a retry goes on waiting for it."
+                f"{message}",
+                cost="It goes on at MPS and may be billed",
+                advice="A retry of this Airflow task goes on waiting for it",
             )
         return status
 
-    def log_change(self, status: TaskStatus, seconds: float) -> None:
-        log_change(self.log, status, seconds)
+    def check_ended(self, status: TaskStatus, after: str = "") -> None:
+        """Make sure that the task ended well.
+
+        :param after: after how long it ended, if that is known; the triggerer's event says it, too.
+        :raises TaskFailedError: it failed.
+        :raises NoResultError: it is DONE, and there is no file.
+        """
+        try:
+            self.family.check(status, after)
+        except TaskFailedError as error:
+            if self._said_to_fail:
+                error.what = self._said_to_fail.what
+            raise
+
+    def log_change(self, accepted: bool, status: TaskStatus, seconds: float) -> None:
+        log_change(self.log, accepted, status, seconds)
 
     def log_files(self, status: TaskStatus) -> None:
         """Say what came out: number, length and format; not where, for a URL may be signed."""

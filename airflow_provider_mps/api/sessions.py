@@ -35,12 +35,15 @@ _UNANSWERED_LIMIT = 3
 class DuplicateSessionError(MpsError):
     """Raise when MPS has the task that a create asks for already, and which one it is could not be found out."""
 
+    in_console = True
+
     def __init__(self, action: str, session: str, problem: str, *, retry_helps: bool) -> None:
         super().__init__(
-            f"{action}: MPS has this task already (SessionId {session}): an earlier sending of it arrived. "
-            f"It runs once and is billed once, but its TaskId could not be found out: {problem}. Look for it in the "
-            "task list of the MPS console, and wait for it with MpsTaskSensor(mps_task_id=...). A retry "
-            "creates no second task; it looks for this one again."
+            f"{action}: MPS has this task already, and its TaskId could not be found out: {problem}",
+            cost="An earlier sending of it arrived: it runs once and is billed once",
+            advice="Look for it in the task list of the MPS console, and wait for it with "
+            "MpsTaskSensor(mps_task_id=...). A retry creates no second task; it looks for this one again",
+            details=f"SessionId {session}",
         )
         self.session_id = session
         self.retry_helps = retry_helps
@@ -49,10 +52,14 @@ class DuplicateSessionError(MpsError):
 class FirstTaskFailedError(MpsError):
     """Raise when MPS has the task that a create asks for, and it has failed: that SessionId makes no other one."""
 
+    in_console = True
+
     def __init__(self, action: str, task_id: str, reason: str) -> None:
         super().__init__(
-            f"{action}: MPS has this task already, {task_id}, and it has failed: {without_queries(reason)}. "
-            "A SessionId is for one task alone: give another session_id to make a new one."
+            f"{action}: MPS has this task already, and it has failed: {without_queries(reason)}",
+            cost="Nothing new was created",
+            advice="A SessionId is for one task alone: give another session_id to make a new one",
+            details=f"It is task {task_id}",
         )
         self.task_id = task_id
 
@@ -128,7 +135,7 @@ async def find_first(client: MpsClient, action: str, session: str) -> TaskStatus
 
 def _cause(error: CallError) -> str:
     """What happened, without what it means for money: that speaks of the search, and not of the task."""
-    return str(error).removesuffix(f": {error.failure.value.meaning}")
+    return error.what
 
 
 async def _search(client: MpsClient, session: str, skipped: list[CallError]) -> TaskStatus | None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
@@ -20,9 +21,11 @@ from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.redaction import digest, masked
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.tasks import TaskState
+from airflow_provider_mps.api.trouble import Trouble
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.memory import Memory, OtherAccountError, Remembered, Stage
+from airflow_provider_mps.telling import tell, told_errors
 from airflow_provider_mps.waiting import WaitsForTask
 
 if TYPE_CHECKING:
@@ -149,7 +152,7 @@ class CreateTaskOperator(WaitsForTask):
 
     def execute(self, context: Context) -> str:
         began = time.time()
-        with airflow_errors():
+        with told_errors(self):
             self.check_wait("wait_for_completion", "durable", "retry_ambiguous_create")
             params = self.request.build(self._arguments())
             poll_interval = seconds("poll_interval", self.poll_interval)
@@ -165,13 +168,13 @@ class CreateTaskOperator(WaitsForTask):
                 return memory.task_id
             if status is None or not self.family.settled(status):
                 if self.deferrable:
-                    self.defer_until_ended(memory.task_id, poll_interval, deadline)
-                status = self._wait_here(hook, memory.task_id, poll_interval, deadline)
+                    self.defer_until_ended(memory.task_id, poll_interval, deadline, memory.accepted_at)
+                status = self._wait_here(hook, memory, poll_interval, deadline)
             return self._finish(context, memory, status)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Go on after the triggerer's wait."""
-        with airflow_errors():
+        with told_errors(self):
             return self._finish(context, self._remember(context, self.hook, ""), self.status_after(event))
 
     def dry_run(self) -> None:
@@ -289,10 +292,12 @@ class CreateTaskOperator(WaitsForTask):
                     if entry.stage is not Stage.UNFOUND or not memory.cleared_since(entry):
                         memory.unfound(entry)
                         raise OtherAccountError(
-                            f"No new task was created, for {entry.task_id} is paid for already. MPS does not know it "
-                            f"under this connection ({hook.settings.account}); it was created under another one "
-                            f"({elsewhere}). Set the connection back and clear this Airflow task to go on with it; "
-                            "clear it with the connection as it is to create, and pay for, a new one."
+                            "MPS does not know the task of an earlier try under this connection: it was created under "
+                            "another one",
+                            cost=f"No new task was created, for {entry.task_id} is paid for already",
+                            advice="Set the connection back and clear this Airflow task to go on with it; clear it "
+                            "with the connection as it is to create, and pay for, a new one",
+                            details=f"The connection leads to {hook.settings.account}; the task's to {elsewhere}",
                         ) from error
                     break
                 refusals += 1
@@ -336,26 +341,29 @@ class CreateTaskOperator(WaitsForTask):
             error.retry_helps = self.retry_ambiguous_create
             raise
 
-    def _wait_here(self, hook: MpsHook, mps_task_id: str, poll_interval: float, deadline: float | None) -> TaskStatus:
-        began = time.monotonic()
+    def _wait_here(self, hook: MpsHook, memory: Memory, poll_interval: float, deadline: float | None) -> TaskStatus:
+        trouble = Trouble.of_polls()
         try:
             waiting = hook.await_task(
                 self.family,
-                mps_task_id,
+                memory.task_id,
                 poll_interval=poll_interval,
                 deadline=deadline,
                 max_poll_failures=self.max_poll_failures,
-                on_change=self.log_change,
+                on_change=partial(self.log_change, memory.accepted_at is not None),
+                accepted_at=memory.accepted_at,
+                trouble=trouble,
             )
             with PrivateLoop() as loop:
                 return loop.run(waiting)
         except AirflowTaskTimeout as error:
-            message = self.family.still_running_message(mps_task_id, time.monotonic() - began)
-            raise AirflowTaskTimeout(f"execution_timeout: {message}") from error
+            late = self.family.still_running(memory.task_id, memory.age, trouble=trouble)
+            tell(self, late)
+            raise AirflowTaskTimeout(f"execution_timeout: {late}") from error
 
     def _finish(self, context: Context, memory: Memory, status: TaskStatus) -> str:
         try:
-            self.family.check(status)
+            self.check_ended(status, memory.age)
         except TaskFailedError:
             memory.reached(Stage.FAILED)
             raise

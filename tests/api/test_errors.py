@@ -416,15 +416,15 @@ def test_a_create_in_doubt_is_said_to_be_whatever_was_sent(emulator: MpsEmulator
 @pytest.mark.parametrize(
     ("family", "cost"),
     [
-        (AIGC_VIDEO, "(it costs nothing)"),
-        (AIGC_IMAGE, "(it costs nothing)"),
-        (AIGC_AUDIO, "(whether it is billed is not known)"),
+        (AIGC_VIDEO, "A task that failed costs nothing"),
+        (AIGC_IMAGE, "A task that failed costs nothing"),
+        (AIGC_AUDIO, "Whether a task that failed is billed is not known"),
     ],
 )
 def test_a_task_that_failed_costs_what_is_known_and_airflow_may_retry_it(family: TaskFamily, cost: str) -> None:
     failed = family.status("one", {"Status": "FAIL", "Message": "refused by review"})
-    with pytest.raises(TaskFailedError, match=re.escape(f"failed at MPS: refused by review {cost}")) as error:
-        family.check(failed)
+    with pytest.raises(TaskFailedError, match=re.escape(f"FAIL after 21 s: refused by review. {cost}.")) as error:
+        family.check(failed, "21 s")
     assert error.value.retry_helps
 
 

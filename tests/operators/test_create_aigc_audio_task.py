@@ -1,6 +1,7 @@
 """Submitting and waiting: what the operator returns, pushes, logs and raises, here and in the triggerer."""
 
 import re
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -79,7 +80,9 @@ def test_the_deferral_carries_what_it_takes_to_go_on(emulator: MpsEmulator) -> N
         "deadline": deferred.value.trigger.deadline,
         "max_poll_failures": 7,
         "abort_on_kill": True,
+        "accepted_at": deferred.value.trigger.accepted_at,
     }
+    assert deferred.value.trigger.accepted_at == pytest.approx(time.time(), abs=60)
     event = first_event(trigger_of(deferred.value))
 
     elsewhere = operator(wait_for_completion=True, deferrable=True)  # another process, and nothing but the event

@@ -152,10 +152,10 @@ def test_the_log_tells_each_state_and_no_url(connect: Connect, logged: Lines, wa
     with LoopbackServer(states("WAIT", "WAIT", "RUN", "PAUSED", "DONE")) as server:
         connect(port=server.server_port)
         run_task(sensor("the-task", **way))
-    lines = [re.sub(r"\b\d+ s$", "... s", line) for line in logged.of("the-task")]
-    assert lines == [f"Task the-task: {state} after ... s" for state in ("WAIT", "RUN", "PAUSED", "DONE")] + [
-        "AIGC audio task the-task is DONE: 2 wav (3 s, 3 s)"
-    ]
+    lines = [re.sub(r"\b\d+ s of", "... s of", line) for line in logged.of("the-task")]
+    assert lines == [
+        f"Task the-task: {state} after ... s of waiting" for state in ("WAIT", "RUN", "PAUSED", "DONE")
+    ] + ["AIGC audio task the-task is DONE: 2 wav (3 s, 3 s)"]
     assert no_secret_in(logged.lines)
 
 
