@@ -93,6 +93,9 @@ class Memory:
         """The TaskId that this try has created, or goes on with."""
         self.accepted_at: float | None = None
         """When MPS accepted it, as a POSIX time, if that is known."""
+        self.in_doubt = False
+        """Whether a create was sent, in this try or an earlier one, and no answer says whether it ran."""
+        self._was_in_doubt = False
 
     @property
     def age(self) -> str:
@@ -103,6 +106,7 @@ class Memory:
         """What an earlier try left for the same request. What cannot be read raises, and nothing is created."""
         entry = self._before = self._read()
         if entry is None or entry.digest == self._digest:
+            self.in_doubt = self._was_in_doubt = entry is not None and entry.stage is Stage.SENDING
             return entry
         if entry.stage in (Stage.SENDING, Stage.CREATED):
             self._log.warning(
@@ -132,9 +136,11 @@ class Memory:
                 cost="Nothing was sent, and nothing is billed: without the store a retry could pay twice",
                 advice="See why it cannot be written; a retry of this Airflow task tries again",
             ) from error
+        self.in_doubt = True
 
     def refused(self) -> None:
         """It did not run: all is as it was before."""
+        self.in_doubt = self._was_in_doubt
         try:
             if self._before is not None:
                 self._write(self._before)
@@ -146,6 +152,7 @@ class Memory:
     def created(self, task_id: str) -> None:
         """A task exists. It does so whether or not this can be written."""
         self.task_id, self.accepted_at = task_id, time.time()
+        self.in_doubt = False
         self._write_or_log(self._new(Stage.CREATED, task_id=task_id))
 
     def answered(self, response: dict[str, Any]) -> None:

@@ -41,6 +41,8 @@ class MpsTaskTrigger(BaseTrigger):
     :param abort_on_kill: whether to abort the task where the API can, when a user marks the Airflow task as ended;
         not for a task that something else created.
     :param accepted_at: when MPS accepted the task, as a POSIX time; None where that is not known.
+    :param model: whose room the task takes (``RequestShape.model_of``); empty: not known.
+    :param ticket: the place in line that the create had, if it waited for room.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class MpsTaskTrigger(BaseTrigger):
         max_poll_failures: int = 10,
         abort_on_kill: bool = True,
         accepted_at: float | None = None,
+        model: str = "",
+        ticket: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kind = kind
@@ -63,6 +67,8 @@ class MpsTaskTrigger(BaseTrigger):
         self.max_poll_failures = max_poll_failures
         self.abort_on_kill = abort_on_kill
         self.accepted_at = accepted_at
+        self.model = model
+        self.ticket = ticket
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -76,6 +82,8 @@ class MpsTaskTrigger(BaseTrigger):
                 "max_poll_failures": self.max_poll_failures,
                 "abort_on_kill": self.abort_on_kill,
                 "accepted_at": self.accepted_at,
+                "model": self.model,
+                "ticket": self.ticket,
             },
         )
 
@@ -92,6 +100,9 @@ class MpsTaskTrigger(BaseTrigger):
                 max_poll_failures=self.max_poll_failures,
                 on_change=partial(log_change, self.log, accepted),
                 accepted_at=self.accepted_at,
+                on_change=partial(log_change, self.log),
+                model=self.model,
+                ticket=self.ticket,
             )
             family.check(status, in_seconds(time.time() - began, accepted))
         except WaitTimeoutError as error:
