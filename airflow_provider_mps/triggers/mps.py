@@ -100,7 +100,6 @@ class MpsTaskTrigger(BaseTrigger):
                 max_poll_failures=self.max_poll_failures,
                 on_change=partial(log_change, self.log, accepted),
                 accepted_at=self.accepted_at,
-                on_change=partial(log_change, self.log),
                 model=self.model,
                 ticket=self.ticket,
             )
