@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Never
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from airflow_provider_mps.api.errors import AmbiguousCreateError, Failure, NoRoomError
+from airflow_provider_mps.api.errors import AmbiguousCreateError, CallError, Failure, NoRoomError
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.trouble import in_words
@@ -70,6 +70,11 @@ class WaitsForRoom(WaitsForTask):
     _turn: Turn | None = None
     _killed = False
 
+    def check_wait(self, *flags: str) -> None:
+        super().check_wait(*flags)
+        if self.room_timeout is not None:
+            seconds("room_timeout", self.room_timeout)
+
     def turn_after(self, event: Mapping[str, Any] | None) -> Turn:
         """The place of a create for which the triggerer's wait is over.
 
@@ -97,7 +102,7 @@ class WaitsForRoom(WaitsForTask):
         pause, report_at = patience().room_backoff, 0.0
         while True:
             turn.in_doubt = memory.in_doubt
-            if turn.over:
+            if turn.over or self._is_late(turn):
                 self._give_up(turn)
             try:
                 hook.create(
@@ -113,8 +118,14 @@ class WaitsForRoom(WaitsForTask):
                 raise
             except NoRoomError as error:
                 refusal, turn.in_doubt = error, memory.in_doubt
+            except CallError as error:
+                if error.failure is Failure.NEVER_SENT and self._is_late(turn):
+                    self._give_up(turn)
+                raise
             else:
                 self._turn = None
+                if turn.told:
+                    self.log.info("There was room after %s.", in_words(turn.waited))
                 return
             now = time.time()
             if turn.ticket is None:
@@ -124,8 +135,13 @@ class WaitsForRoom(WaitsForTask):
                 continue
             if not turn.told:
                 turn.told = True
-                self.log.warning("%s. It is sent again when there may be room. %s.", refusal.what, turn.cost)
-            if now >= min(self._limits(turn).values(), default=math.inf):
+                self.log.warning(
+                    "No room yet: %s; sent again when there may be room. %s (%s).",
+                    refusal.problem,
+                    turn.cost,
+                    refusal.what,
+                )
+            if self._is_late(turn):
                 self._give_up(turn)
             if self.deferrable:
                 self._defer_for_room(turn, turn.ticket, self.request.model_of(params))
@@ -155,6 +171,10 @@ class WaitsForRoom(WaitsForTask):
         if self.room_timeout is not None and turn.ticket is not None:
             limits["room_timeout"] = turn.ticket + seconds("room_timeout", self.room_timeout)
         return {name: at for name, at in limits.items() if at is not None}
+
+    def _is_late(self, turn: Turn) -> bool:
+        """Whether it has waited for room for as long as it may."""
+        return turn.ticket is not None and time.time() >= min(self._limits(turn).values(), default=math.inf)
 
     def _defer_for_room(self, turn: Turn, ticket: float, model: str) -> None:
         deadline = min(self._limits(turn).values(), default=None)

@@ -81,6 +81,8 @@ def test_the_deferral_carries_what_it_takes_to_go_on(emulator: MpsEmulator) -> N
         "max_poll_failures": 7,
         "abort_on_kill": True,
         "accepted_at": deferred.value.trigger.accepted_at,
+        "model": MUSIC_ARGUMENTS["model_name"],
+        "ticket": None,
     }
     assert deferred.value.trigger.accepted_at == pytest.approx(time.time(), abs=60)
     event = first_event(trigger_of(deferred.value))

@@ -133,10 +133,9 @@ def test_a_create_that_is_repeated_says_so(
     report_every(math.inf)
     mps.fault("error", waiting.create, times=3, code="RequestLimitExceeded")
     assert waiting.task_instance(mps, "mps", retries=0).run().state is State.SUCCESS
-    [warning] = warnings(logged)
-    assert warning.startswith("A call failed: RequestLimitExceeded; sent again in about ")
-    assert "; it did not run, and nothing is billed (" in warning
-    assert well_again(logged)[0].startswith("The calls are answered again, after 3 failed in ")
+    [warning] = logged.of("No room yet")
+    assert warning.startswith("No room yet: RequestLimitExceeded; sent again when there may be room. Nothing was ")
+    assert logged.of("There was room after ")
 
 
 def test_a_create_that_is_in_doubt_and_repeated_says_that_it_makes_one_task(
