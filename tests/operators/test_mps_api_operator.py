@@ -117,6 +117,11 @@ def test_what_cannot_be_sent_is_named(arguments: dict[str, Any], named: str, emu
             {"MediaProcessTask": {"TranscodeTaskSet": [{"Definition": "100010", "StartTimeOffset": "1.5"}]}},
             {"MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100010, "StartTimeOffset": 1.5}]}},
         ),
+        (
+            "ProcessMedia",
+            {"MediaProcessTask": {"ImageSpriteTaskSet": [{"Definition": "10", "ObjectPath": "1"}]}},
+            {"MediaProcessTask": {"ImageSpriteTaskSet": [{"Definition": 10, "ObjectPath": "1"}]}},
+        ),
         ("DescribeTasks", {"NobodyKnows": {"This": "5"}}, {"NobodyKnows": {"This": "5"}}),
         ("DescribeNothing", {"Limit": "5"}, {"Limit": "5"}),
     ],
