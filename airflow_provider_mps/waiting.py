@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_mps.api.cos import CosObject
-from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError
+from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError, sentences
 from airflow_provider_mps.api.requests import count, flag
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
@@ -39,6 +39,9 @@ class InterruptedWaitError(MpsError):
     """Raise when the triggerer could not go on waiting; the task goes on, and a retry waits for it."""
 
     retry_helps = True
+    in_console = True
+    cost = "The task goes on at MPS and may be billed"
+    advice = "A retry of this Airflow task goes on waiting for it"
 
 
 class WaitsForTask(BaseOperator):
@@ -113,19 +116,18 @@ class WaitsForTask(BaseOperator):
             raise WaitTimeoutError.read(message)
         if given.get("status") == "failed":
             self._said_to_fail = TaskFailedError.read(message)
+        reason, *parts = message.split("\n")
+        stopped = f"The triggerer stopped waiting: {reason}"
         try:
             status = self.hook.describe(self.family, mps_task_id)
         except CallError as error:
             if given.get("status") == "error":
-                error.details = f"The triggerer had stopped waiting for it: {message}"
+                error.details = sentences(*parts[:1], f"Asked once more: {error.what}", error.details)
+                error.what = stopped
             raise
         if not status.state.ended:
-            raise InterruptedWaitError(
-                f"{self.family.title} task {mps_task_id} is {status.word}, and the triggerer stopped waiting for it: "
-                f"{message}",
-                cost="It goes on at MPS and may be billed",
-                advice="A retry of this Airflow task goes on waiting for it",
-            )
+            task = f"It is {self.family.title} task {mps_task_id}, {status.word}"
+            raise InterruptedWaitError(stopped, details=sentences(task, *parts[2:]))
         return status
 
     def check_ended(self, status: TaskStatus, after: str = "") -> None:

@@ -459,7 +459,7 @@ def _in_doubt(action: str, params: dict[str, Any], sending: Sending) -> Iterator
                 action,
                 params,
                 sending.at,
-                f"{call.reason}: {call.failure.value.meaning}" if call else cause,
+                call.reason if call else cause,
                 call.request_id if call else "",
             ) from error
         raise

@@ -169,10 +169,10 @@ class Download:
             raise ExpiredUrlError(
                 f"{self._name}: HTTP {status}: the URL has expired, or never was good (MPS keeps results for about 12 "
                 "hours)",
-                cost="Nothing was kept",
-                advice="Where MPS still knows the task, a sensor on its TaskId gives a fresh URL at no cost; else "
-                "clear the task that created it to make, and pay for, a new file. Of a file in a bucket it means that "
-                "it is not there, or that the connection's keys may not read it",
+                cost="Nothing was kept, and a download costs nothing at MPS",
+                advice="A sensor on the TaskId gives a fresh URL at no cost, while MPS knows the task",
+                details="After that, clear the task that created it to make, and pay for, a new file. Of a file in a "
+                "bucket it means that it is not there, or that the connection's keys may not read it",
             )
         if status >= 500 or status == 429:
             raise _CutOffError(f"HTTP {status}")

@@ -70,7 +70,7 @@ class Failure(Enum):
     SERVER_TROUBLE = Rule(
         "the call was sent and may have run",
         "there was no usable answer, which says nothing about the task",
-        "Try again later; if it lasts, look at the network and the proxy, or ask Tencent Cloud support",
+        "Try again later; if it lasts, look at the network and the proxy",
         True,
         Repeat.BACK_OFF,
         Repeat.NEVER,
@@ -85,8 +85,8 @@ class Failure(Enum):
     )
     NOT_FOUND = Rule(
         "MPS does not know the task",
-        "MPS does not know the task; it also answers this to other accounts, and to the action of another kind of task",
-        "Check the TaskId, and that the connection leads to the account and region that created the task",
+        "MPS does not know the task, or not for this account, or not as a task of this kind",
+        "Check the TaskId, and that the connection leads to the account and region that created it",
         False,
         Repeat.NEVER,
         Repeat.NEVER,
@@ -94,7 +94,7 @@ class Failure(Enum):
     FINAL = Rule(
         "the call did not run; nothing is billed, and a repeat would end the same way",
         "a repeat would end the same way",
-        "Change what MPS names, and clear the Airflow task; Airflow does not retry this",
+        "Change what is named, and clear the Airflow task; Airflow does not retry this",
         False,
         Repeat.NEVER,
         Repeat.NEVER,
@@ -127,22 +127,23 @@ class Code:
 
     :param failure: what it means for money and for a repeat.
     :param about: what it speaks of.
-    :param hint: what to do about it, in a line; ``{action}`` stands for the action that was called.
+    :param hint: what to do about it, in a short line; ``{action}`` stands for the action that was called.
+    :param more: what else helps with that, in sentences.
     """
 
     failure: Failure
     about: About = About.OTHER
     hint: str = ""
+    more: str = ""
 
 
 # The CAM action follows from the action's name (MPS console, "Access management").
-_ALLOW = (
-    "Have an administrator of the account allow the CAM action mps:{action} to these keys (the preset policy "
-    "QcloudMPSFullAccess allows all of MPS)"
-)
+_ALLOW = "Have the CAM action mps:{action} allowed to these keys"
+_PRESET = "The preset policy QcloudMPSFullAccess allows all of MPS"
 # What MPS answers without that role is not documented: these codes are those that speak of the bucket or of rights.
-_ROLE = "storing in COS needs the service role MPS_QcsRole, which the MPS console creates and authorizes"
-_ACTIVATE = "Activate MPS for this account in its console; the connection's site must be that of the account"
+_ROLE = "Storing in COS needs the service role MPS_QcsRole, which the MPS console creates and authorizes"
+_ACTIVATE = "Activate MPS for this account in its console"
+_SITE = "The connection's site must be that of the account"
 
 # A code stands for its sub-codes too ("AuthFailure" for "AuthFailure.SecretIdNotFound"), one with a dot at its end for
 # its sub-codes alone; the longest match wins. A code has two parts at most: `classify` looks at no third.
@@ -163,12 +164,12 @@ _CODES = {
     "FailedOperation.UserArrears": Code(
         Failure.FINAL,
         About.ACCOUNT,
-        "The account is in arrears and suspended: top it up in the console's Billing Center",
+        "The account is in arrears: top it up in the console's Billing Center",
     ),
-    "FailedOperation.InvalidMpsUser": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE),
-    "FailedOperation.InvalidUser": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE),
+    "FailedOperation.InvalidMpsUser": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE, _SITE),
+    "FailedOperation.InvalidUser": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE, _SITE),
     "FailedOperation.CosStatusInavlid": Code(
-        Failure.FINAL, About.ACCOUNT, f"COS is suspended for this account: see its console; {_ROLE}"
+        Failure.FINAL, About.ACCOUNT, "COS is suspended for this account: see its console", _ROLE
     ),
     "FailedOperation.TaskNotFound": Code(Failure.NOT_FOUND, About.TASK),
     "AuthFailure": Code(Failure.FINAL, About.KEYS),
@@ -178,8 +179,8 @@ _CODES = {
     "AuthFailure.SignatureFailure": Code(
         Failure.FINAL, About.KEYS, "Check the connection's password (SecretKey): it does not belong to the SecretId"
     ),
-    "AuthFailure.UnauthorizedOperation": Code(Failure.FINAL, About.KEYS, _ALLOW),
-    "UnauthorizedOperation": Code(Failure.FINAL, About.ACCOUNT, f"{_ALLOW}; {_ROLE}"),
+    "AuthFailure.UnauthorizedOperation": Code(Failure.FINAL, About.KEYS, _ALLOW, _PRESET),
+    "UnauthorizedOperation": Code(Failure.FINAL, About.ACCOUNT, _ALLOW, f"{_PRESET}. {_ROLE}"),
     "InvalidParameter": Code(Failure.FINAL),
     "InvalidParameter.ViolationContent": Code(
         Failure.FINAL, About.OTHER, "MPS's review refused the prompt or a reference, and will again: change it"
@@ -187,7 +188,7 @@ _CODES = {
     "InvalidParameterValue": Code(Failure.FINAL),
     # The SDK's list of error codes has this one for the field; that a repeat gets it is not documented.
     "InvalidParameterValue.SessionId": Code(Failure.FINAL, About.SESSION),
-    "InvalidParameterValue.UserUnRegister": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE),
+    "InvalidParameterValue.UserUnRegister": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE, _SITE),
     "InvalidRequest": Code(Failure.FINAL),
     "MissingParameter": Code(Failure.FINAL),
     "UnknownParameter": Code(Failure.FINAL, About.FIELD_NAME),
@@ -196,8 +197,8 @@ _CODES = {
     "UnsupportedRegion": Code(
         Failure.FINAL,
         About.ACCOUNT,
-        "Leave the connection's region empty, or give one of its site: the international one takes none of mainland "
-        "China. The region of a COS bucket is another matter",
+        "Leave the connection's region empty, or give one of its site",
+        "The international site takes none of mainland China. The region of a COS bucket is another matter",
     ),
     "RequestSizeLimitExceeded": Code(Failure.FINAL),
     "InvalidAction": Code(Failure.FINAL, About.ACCOUNT),
@@ -212,12 +213,12 @@ _CODES = {
     # Each of the other sub-codes names what is missing, which is not a task: a template, a person, a bucket.
     "ResourceNotFound.": Code(Failure.FINAL),
     "ResourceNotFound.CosBucketNotExist": Code(
-        Failure.FINAL, About.ACCOUNT, f"Check the bucket's name and region; {_ROLE}"
+        Failure.FINAL, About.ACCOUNT, "Check the bucket's name and region", _ROLE
     ),
     "ResourceNotFound.CosBucketNameInvalid": Code(
         Failure.FINAL, About.ACCOUNT, "Check the bucket's name: it ends in the account's APPID"
     ),
-    "ResourceNotFound.UserUnregister": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE),
+    "ResourceNotFound.UserUnregister": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE, _SITE),
     "InvalidParameterValue.TaskId": Code(Failure.NOT_FOUND, About.TASK),
 }
 
@@ -236,27 +237,30 @@ def is_read(action: str) -> bool:
 
 @dataclass(frozen=True)
 class Trace:
-    """What is known of a create that is in doubt: what it may have cost, and where a user can look for its task."""
+    """What is known of a create that is in doubt: what it may have cost, and where a user can look for its task.
+
+    :param note: what is known of these places.
+    """
 
     cost: str
     look: str
+    note: str
 
 
 # Source of the costs: MPS's pricing pages; of where to look: the console, as it was seen in 2026-08.
-_CONSOLE = (
-    "AIGC Task Management in the MPS console, which lists TaskIds with their prompts, and in CloudAudit, which records "
-    "the creates"
-)
+_LOOK = "AIGC Task Management in the console"
+_NOTE = "It lists TaskIds with their prompts; CloudAudit records the creates"
 _TRACES = {
-    "CreateAigcVideoTask": Trace("MPS bills the seconds of video that it made successfully", _CONSOLE),
-    "CreateAigcImageTask": Trace("MPS bills the images that it made successfully", _CONSOLE),
+    "CreateAigcVideoTask": Trace("MPS bills the seconds that it made", _LOOK, _NOTE),
+    "CreateAigcImageTask": Trace("MPS bills the images that it made", _LOOK, _NOTE),
     "CreateAigcAudioTask": Trace(
         "MPS bills music by the song",
-        "that day's usage (the MPS console, or DescribeUsageData): neither AIGC Task Management nor CloudAudit is "
-        "known to list audio",
+        "that day's usage",
+        "The MPS console and DescribeUsageData show the usage; neither AIGC Task Management nor CloudAudit is known to "
+        "list audio",
     ),
 }
-_OTHER_TRACE = Trace("its pricing page says what that costs", "the task list of the MPS console and in CloudAudit")
+_OTHER_TRACE = Trace("see MPS's pricing page", "the console's task list", "CloudAudit records calls, too")
 _PROMPT_SHOWN = 60
 
 
@@ -371,12 +375,13 @@ class CallError(MpsError):
     """What happened, in a word or two, where there is no code."""
 
     def __init__(self, message: str, *, failure: Failure, action: str, code: str = "", request_id: str = "") -> None:
-        hint = classify(code).hint or failure.value.advice
-        self.reason = message + (f" (RequestId {request_id})" if request_id else "")
+        known = classify(code)
+        self.reason = message
         super().__init__(
-            f"{action}: {self.reason}",
+            f"{action}: {message}",
             cost=_capital(failure.value.of_read if is_read(action) else failure.value.meaning),
-            advice=hint.format(action=action),
+            advice=(known.hint or failure.value.advice).format(action=action),
+            details=sentences(known.more, f"RequestId {request_id}" if request_id else ""),
         )
         self.failure = failure
         self.action = action
@@ -402,13 +407,13 @@ class CallError(MpsError):
         if trouble:
             self.what = f"{trouble}: {self.action}: {self.reason}"
         if self.failure is Failure.NOT_FOUND:
-            self.details = (
-                f"It is {task}{f', which was {known} before' if known else ''}; if it exists, it may be billed"
-            )
+            about = f"It is {task}{f', which was {known} before' if known else ''}; if it exists, it may be billed"
+            self.details = sentences(about, self.details)
             return
         self.cost = f"{_capital(task)}{f', last known as {known},' if known else ''} goes on at MPS and may be billed"
         if self.retry_helps:
-            self.advice = f"A retry of this Airflow task goes on waiting for it. {classify(self.code).hint}".strip()
+            self.details = sentences(classify(self.code).hint, self.details)
+            self.advice = "A retry of this Airflow task goes on waiting for it"
 
 
 def _capital(text: str) -> str:
@@ -433,6 +438,7 @@ class NoRoomError(ApiError):
 class TransportError(CallError):
     """Raise when no answer came: not connected, cut off, timed out."""
 
+    in_console = False
     kind = "no answer"
 
 
@@ -472,15 +478,19 @@ class AmbiguousCreateError(MpsError):
         at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(sent_at))
         trace = _TRACES.get(action, _OTHER_TRACE)
         prompt = without_queries(params["Prompt"], _PROMPT_SHOWN) if params.get("Prompt") else ""
-        support = f", or ask Tencent Cloud support about RequestId {request_id}" if request_id else ""
+        support = f"Tencent Cloud support can look up RequestId {request_id}" if request_id else ""
         super().__init__(
             f"{action} was sent, and it is not known whether it ran: {cause}",
             cost=f"A paid task may exist, so it is not sent again; {trace.cost}",
-            advice=f"Look for it in {trace.look}{support}; then clear the Airflow task to send it anew",
-            details=(
-                f"It was sent at {at}. (A create operator sends it anew by itself, at the risk of paying twice, with "
-                f"retry_ambiguous_create=True.) Fields sent: {', '.join(map(str, params)) or 'none'}"
-                f"{f'; the prompt begins {prompt!r}' if prompt else ''}; digest {digest(action, params)}"
+            advice=f"Look for it in {trace.look}, then clear the Airflow task to send it anew",
+            details=sentences(
+                trace.note,
+                support,
+                f"It was sent at {at}",
+                "A create operator sends it anew by itself, at the risk of paying twice, with "
+                "retry_ambiguous_create=True",
+                f"Fields sent: {', '.join(map(str, params)) or 'none'}"
+                f"{f'; the prompt begins {prompt!r}' if prompt else ''}; digest {digest(action, params)}",
             ),
         )
         self.action = action
@@ -494,7 +504,7 @@ class TaskFailedError(MpsError):
 
     retry_helps = True
     in_console = True
-    advice = "A retry of the operator creates, and may pay for, a new task; some requests fail each time"
+    advice = "A retry makes, and may pay for, a new task"
 
 
 class NoResultError(MpsError):
@@ -510,7 +520,7 @@ class WaitTimeoutError(MpsError, TimeoutError):
     retry_helps = True
     in_console = True
     cost = "It goes on at MPS and may be billed there"
-    advice = "Give it more time; a retry of this Airflow task goes on waiting for it"
+    advice = "A retry of this Airflow task goes on waiting for it"
 
 
 class DownloadError(MpsError):

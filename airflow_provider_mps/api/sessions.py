@@ -41,9 +41,8 @@ class DuplicateSessionError(MpsError):
         super().__init__(
             f"{action}: MPS has this task already, and its TaskId could not be found out: {problem}",
             cost="An earlier sending of it arrived: it runs once and is billed once",
-            advice="Look for it in the task list of the MPS console, and wait for it with "
-            "MpsTaskSensor(mps_task_id=...). A retry creates no second task; it looks for this one again",
-            details=f"SessionId {session}",
+            advice="Find it in the console, and wait for it with MpsTaskSensor",
+            details=f"A retry creates no second task; it looks for this one again. SessionId {session}",
         )
         self.session_id = session
         self.retry_helps = retry_helps
@@ -52,13 +51,11 @@ class DuplicateSessionError(MpsError):
 class FirstTaskFailedError(MpsError):
     """Raise when MPS has the task that a create asks for, and it has failed: that SessionId makes no other one."""
 
-    in_console = True
-
     def __init__(self, action: str, task_id: str, reason: str) -> None:
         super().__init__(
             f"{action}: MPS has this task already, and it has failed: {without_queries(reason)}",
             cost="Nothing new was created",
-            advice="A SessionId is for one task alone: give another session_id to make a new one",
+            advice="Give another session_id to make a new one: a SessionId is for one task alone",
             details=f"It is task {task_id}",
         )
         self.task_id = task_id

@@ -152,14 +152,14 @@ class TaskFamily:
             raise TaskFailedError(
                 f"FAIL{f' after {after}' if after else ''}: {reason}",
                 cost=self.cost_of_failure,
-                details=f"It is {task}",
+                details=f"It is {task}. Some requests fail each time",
             )
         if self.lacks_files(status):
             raise NoResultError(
-                f"{task} is {status.word}, and MPS gives no URL of a file",
+                f"{status.word}, and MPS gives no URL of a file: {task}",
                 cost="It may be billed",
-                advice="A retry polls it again and creates no new task; if none comes, ask Tencent Cloud support about "
-                "this TaskId",
+                advice="A retry polls it again, and creates no new task",
+                details="If none comes, ask Tencent Cloud support about this TaskId",
             )
 
     def still_running(
@@ -178,7 +178,7 @@ class TaskFamily:
                 cost="If it does exist, it may be billed",
                 advice="Check the TaskId, and that the connection leads to the account and region that created it",
             )
-        error = WaitTimeoutError(f"{task} had not ended{f' after {waited}' if waited else ''}")
+        error = WaitTimeoutError(f"Not ended{f' after {waited}' if waited else ''}: {task}")
         if trouble:
             error.details = sentences(
                 f"It was last known as {trouble.known}" if trouble.known else "",

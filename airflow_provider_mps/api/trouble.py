@@ -53,9 +53,10 @@ class Trouble:
         :param meanwhile: what that means, for the user's money or task.
         """
         again = "asked" if is_read(error.action) else "sent"
-        self.failed(
-            error.problem, f"{again} again in about {in_words(pause)}", meanwhile, f"{error.action}: {error.reason}"
-        )
+        details = f"{error.action}: {error.reason}"
+        if error.request_id:
+            details += f"; RequestId {error.request_id}"
+        self.failed(error.problem, f"{again} again in about {in_words(pause)}", meanwhile, details)
 
     def failed(self, problem: str, then: str, meanwhile: str = "", details: str = "") -> None:
         """Take note of a failure.

@@ -313,12 +313,12 @@ class CreateTaskOperator(WaitsForRoom):
                     if entry.stage is not Stage.UNFOUND or not memory.cleared_since(entry):
                         memory.unfound(entry)
                         raise OtherAccountError(
-                            "MPS does not know the task of an earlier try under this connection: it was created under "
-                            "another one",
-                            cost=f"No new task was created, for {entry.task_id} is paid for already",
-                            advice="Set the connection back and clear this Airflow task to go on with it; clear it "
-                            "with the connection as it is to create, and pay for, a new one",
-                            details=f"The connection leads to {hook.settings.account}; the task's to {elsewhere}",
+                            "MPS does not know the earlier try's task: it was created under another connection",
+                            cost="No new task was created, for the earlier one may be paid for already",
+                            advice="Set the connection back, and clear this Airflow task to go on with it",
+                            details=f"It is task {entry.task_id}, created under {elsewhere}; the connection leads to "
+                            f"{hook.settings.account}. A clear with the connection as it is creates, and pays for, "
+                            "a new task",
                         ) from error
                     break
                 refusals += 1

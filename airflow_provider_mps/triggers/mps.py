@@ -28,8 +28,8 @@ def log_change(log: Any, accepted: bool, status: TaskStatus, seconds: float) -> 
 class MpsTaskTrigger(BaseTrigger):
     """Waits until a task has ended, and fires one event that says how; the result itself is not in it.
 
-    The event is ``{"status": "done" | "failed" | "timeout" | "error", "mps_task_id", "message"}``. A message about
-    the task's own end, or the wait's, has a line for each part of the error that it becomes.
+    The event is ``{"status": "done" | "failed" | "timeout" | "error", "mps_task_id", "message"}``. A message has a line
+    for each part of the error that it becomes.
     All triggers of one account share one poller, which keeps under the account's limit.
 
     :param kind: the task's family: ``aigc_audio``, ``aigc_video``, ``aigc_image`` or ``media``.
@@ -107,10 +107,9 @@ class MpsTaskTrigger(BaseTrigger):
         except WaitTimeoutError as error:
             yield self._event("timeout", error.written())
         except TaskFailedError as error:
-            self.log.error("%s", error.what)
             yield self._event("failed", error.written())
         except MpsError as error:
-            yield self._event("error", str(error))
+            yield self._event("error", error.written())
         except Exception as error:
             # What came unexpectedly may quote anything, so its kind alone goes into the event.
             self.log.exception("Waiting for task %s failed", self.mps_task_id)

@@ -100,7 +100,7 @@ def test_a_search_that_fails_says_that_the_task_exists(
 
 def check_says_what_is_known(error: DuplicateSessionError) -> None:
     told = str(error)
-    for part in ("runs once and is billed once", "mine-1", "task list", "MpsTaskSensor"):
+    for part in ("runs once and is billed once", "mine-1", "console", "MpsTaskSensor"):
         assert part in told
     for lie in ("nothing is billed", "did not run", "may have run"):
         assert lie not in told

@@ -126,7 +126,7 @@ def test_a_task_that_fails_may_be_retried(emulator: MpsEmulator, deferrable: boo
 @pytest.mark.usefixtures("mps_short_waits")
 def test_a_task_without_a_file_is_an_error(emulator: MpsEmulator, deferrable: bool) -> None:
     emulator.fault("done_without_url", DESCRIBE, times=None)
-    with pytest.raises(NoResultError, match="is DONE, and MPS gives no URL") as empty:
+    with pytest.raises(NoResultError, match="DONE, and MPS gives no URL") as empty:
         run_task(operator(wait_for_completion=True, deferrable=deferrable))
     assert not isinstance(empty.value, AirflowFailException)
 

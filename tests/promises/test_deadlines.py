@@ -61,7 +61,7 @@ def check(errors: list[BaseException], mps: MpsEmulator) -> None:
     for error in errors:
         assert "It goes on at MPS" in str(error)
         # Airflow does not retry a sensor's own timeout.
-        by_clear, by_retry = "clear this Airflow task to go on waiting", "a retry of this Airflow task goes on waiting"
+        by_clear, by_retry = "clear this Airflow task to go on waiting", "A retry of this Airflow task goes on waiting"
         assert (by_clear if isinstance(error, AirflowSensorTimeout) else by_retry) in str(error)
 
 

@@ -50,8 +50,8 @@ def test_a_task_that_failed(emulator: MpsEmulator) -> None:
         "mps_task_id": task_id,
         "message": "FAIL after 0 s of waiting: out of tune, see https://files.example/a.wav?...\n"
         "Whether a task that failed is billed is not known\n"
-        "A retry of the operator creates, and may pay for, a new task; some requests fail each time\n"
-        f"It is AIGC audio task {task_id}",
+        "A retry makes, and may pay for, a new task\n"
+        f"It is AIGC audio task {task_id}. Some requests fail each time",
     }
 
 
@@ -81,7 +81,9 @@ def test_a_final_error(emulator: MpsEmulator) -> None:
     emulator.fault("error", DESCRIBE, code="UnauthorizedOperation", message="not yours", times=None)
     event = first_event(trigger("one"))
     assert event["status"] == "error"
-    assert "UnauthorizedOperation: not yours (RequestId " in event["message"]
+    what, _, _, details = event["message"].split("\n")
+    assert what == f"{DESCRIBE}: UnauthorizedOperation: not yours"
+    assert "RequestId " in details
     assert emulator.count(DESCRIBE) == 1
 
 
