@@ -6,11 +6,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 import psutil
@@ -130,18 +131,19 @@ class AirflowStandalone:
                     found.append(process)
         return found
 
-    def task_process(self, dag_id: str, run_id: str, task_id: str) -> psutil.Process | None:
-        """Return the process that runs the code of a task now, or None when it is not running."""
+    def task_process(self, task: Mapping[str, Any]) -> psutil.Process | None:
+        """Return the process that runs the code of a task instance now, or None when it is not running."""
         # The title that the task runner gives itself (airflow.sdk.execution_time.task_runner).
-        processes = self.processes(f"airflow worker -- {self.task(dag_id, run_id, task_id)['id']}")
+        processes = self.processes(f"airflow worker -- {task['id']}")
         return processes[0] if processes else None
 
-    def kill_triggerer(self) -> None:
-        """End the triggerer by SIGKILL, with the processes that it started."""
-        [triggerer] = [
-            process for process in self.processes("airflow triggerer") if "triggerer" not in process.parent().cmdline()
+    def kill(self, component: str) -> None:
+        """End ``triggerer`` or ``scheduler`` by SIGKILL, with the processes that it started; but workers go on."""
+        [top] = [
+            process for process in self.processes(f"airflow {component}") if component not in process.parent().cmdline()
         ]
-        killed = [triggerer, *triggerer.children(recursive=True)]
+        killed = [top, *top.children(recursive=True)]
+        killed = [process for process in killed if "airflow worker" not in " ".join(process.cmdline())]
         for process in killed:
             process.kill()
         psutil.wait_procs(killed, timeout=20)
@@ -152,6 +154,13 @@ class AirflowStandalone:
         """Call Airflow's REST API at ``/api/v2`` and return the decoded answer; httpx.HTTPStatusError if refused."""
         response = self._http.request(method, f"/api/v2{path}", json=json).raise_for_status()
         return response.json() if response.content else None
+
+    def all(self, path: str, key: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """Yield what a list of the REST API holds, under ``key`` on each of its pages."""
+        offset = 0
+        while page := self.api("GET", f"{path}?{urlencode({**params, 'limit': 100, 'offset': offset})}")[key]:
+            yield from page
+            offset += len(page)
 
     def trigger(self, dag_id: str, **conf: Any) -> str:
         """Unpause a DAG, as soon as it is known, and start a run with ``conf`` over its params; return the run's id."""
@@ -177,6 +186,10 @@ class AirflowStandalone:
         """Return a task instance as the REST API gives it: ``id``, ``state``, ``try_number`` ..."""
         task: dict[str, Any] = self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
         return task
+
+    def mapped(self, dag_id: str, run_id: str, task_id: str) -> list[dict[str, Any]]:
+        """Return the instances of a mapped task as the REST API gives them."""
+        return list(self.all(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/listMapped", "task_instances"))
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """Return what a task has pushed."""
