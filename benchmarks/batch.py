@@ -53,7 +53,6 @@ from scripts.standalone import AirflowStandalone, wait_for
 
 DAGS = Path(__file__).with_name("batch_dags")
 CREATE = "CreateAigcAudioTask"
-ANOTHER_EVERY = 10.0
 
 
 @dataclass(frozen=True)
@@ -92,22 +91,12 @@ class Batch:
                 self.airflow.api(
                     "POST", "/pools", {"name": "songs", "slots": self.scenario.cap, "include_deferred": True}
                 )
-                self.airflow.wait_for_run("another", self.airflow.trigger("another"))
-                before, began = self._cpu(), time.monotonic()
+                wait_for("the other DAG has run", lambda: self._another("success"), seconds=120)
+                before = self._cpu()
                 run_id = self.airflow.trigger(self.way)
-                self._keep_starting_another(run_id, began + 2 * self.scenario.ideal)
-                cpu = self._cpu() - before
-                return self._row(run_id, cpu)
-
-    def _keep_starting_another(self, run_id: str, until: float) -> None:
-        def ended() -> bool:
-            return self.airflow.api("GET", f"/dags/{self.way}/dagRuns/{run_id}")["state"] in ("success", "failed")
-
-        while time.monotonic() < until:
-            self.airflow.api("POST", "/dags/another/dagRuns", {"logical_date": None})
-            with suppress(RuntimeError):
-                wait_for("the batch has ended", ended, seconds=ANOTHER_EVERY)
-                break
+                with suppress(RuntimeError):
+                    self.airflow.wait_for_run(self.way, run_id, seconds=2 * self.scenario.ideal)
+                return self._row(run_id, self._cpu() - before)
 
     def _cpu(self) -> Counter[str]:
         """Seconds of CPU of Airflow's processes by component; of a task's process once it has ended."""
@@ -139,7 +128,7 @@ class Batch:
         ends = [min(task.done_at or now, now) for task in tasks]
         busy = sum(end - task.created_at for task, end in zip(tasks, ends, strict=True))
         spent = max(ends) - min(task.created_at for task in tasks)
-        queued = sorted(self._queued())
+        queued = sorted(self._queued(run["queued_at"]))
         return {
             "way": self.way,
             "creates": scenario.creates,
@@ -180,12 +169,17 @@ class Batch:
                 if event == "running":
                     yield seconds(at, after)
 
-    def _queued(self) -> Iterator[float]:
-        """How long each task of the other DAG waited for a worker, one that still waits until now."""
+    def _another(self, state: str) -> list[dict[str, Any]]:
+        """Runs of the other DAG in a state."""
+        return list(self.airflow.all("/dags/another/dagRuns", "dag_runs", state=state))
+
+    def _queued(self, since: str) -> Iterator[float]:
+        """How long each task of the other DAG waited for a worker that was due since then; one that waits, until now."""
         now = datetime.now().astimezone().isoformat()
-        for run in self.airflow.all("/dags/another/dagRuns", "dag_runs", order_by="id"):
-            ti = self.airflow.task("another", run["dag_run_id"], "small")
-            yield seconds(run["queued_at"], ti["start_date"] or now)
+        for run in [*self._another("success"), *self._another("running"), *self._another("queued")]:
+            if seconds(since, run["run_after"]) > 0:
+                ti = self.airflow.task("another", run["dag_run_id"], "small")
+                yield seconds(run["run_after"], ti["start_date"] or now)
 
 
 def seconds(since: str, until: str) -> float:

@@ -131,19 +131,26 @@ class AirflowStandalone:
                     found.append(process)
         return found
 
-    def task_process(self, task: Mapping[str, Any]) -> psutil.Process | None:
-        """Return the process that runs the code of a task instance now, or None when it is not running."""
+    def task_process(self, dag_id: str, run_id: str, task_id: str) -> psutil.Process | None:
+        """Return the process that runs the code of a task now, or None when it is not running."""
         # The title that the task runner gives itself (airflow.sdk.execution_time.task_runner).
-        processes = self.processes(f"airflow worker -- {task['id']}")
+        processes = self.processes(f"airflow worker -- {self.task(dag_id, run_id, task_id)['id']}")
         return processes[0] if processes else None
 
-    def kill(self, component: str) -> None:
-        """End ``triggerer`` or ``scheduler`` by SIGKILL, with the processes that it started; but workers go on."""
-        [top] = [
-            process for process in self.processes(f"airflow {component}") if component not in process.parent().cmdline()
+    def kill_triggerer(self) -> None:
+        """End the triggerer by SIGKILL, with the processes that it started."""
+        [triggerer] = [
+            process for process in self.processes("airflow triggerer") if "triggerer" not in process.parent().cmdline()
         ]
-        killed = [top, *top.children(recursive=True)]
-        killed = [process for process in killed if "airflow worker" not in " ".join(process.cmdline())]
+        killed = [triggerer, *triggerer.children(recursive=True)]
+        for process in killed:
+            process.kill()
+        psutil.wait_procs(killed, timeout=20)
+
+    def kill_scheduler(self) -> None:
+        """End the scheduler by SIGKILL. Its workers go on."""
+        [scheduler] = self.processes("airflow scheduler")
+        killed = [scheduler, *(process for process in scheduler.children() if "serve-logs" in process.cmdline()[0])]
         for process in killed:
             process.kill()
         psutil.wait_procs(killed, timeout=20)

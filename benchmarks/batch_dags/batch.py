@@ -2,7 +2,7 @@
 
 import os
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, BaseHook, BaseOperator, task
@@ -89,7 +89,14 @@ with DAG("naive_in_the_worker", schedule=None, default_args=RETRIES):
 
     create_and_wait.expand(prompt=PROMPTS)
 
-with DAG("another", schedule=None):
+# By a schedule: a run that is started through the API server may stop all of it for a minute, where it is on SQLite.
+with DAG(
+    "another",
+    schedule=timedelta(seconds=10),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    is_paused_upon_creation=False,
+):
 
     @task
     def small() -> None:

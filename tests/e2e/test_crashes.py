@@ -54,7 +54,7 @@ def test_a_task_process_killed_right_after_the_create_is_not_paid_for_twice(tmp_
     ):
         run_id = airflow.trigger(DAG)
         wait_for("the task is submitted", lambda: "Submitted" in log_of_first_try(airflow, run_id), seconds=120)
-        process = airflow.task_process(airflow.task(DAG, run_id, TASK))
+        process = airflow.task_process(DAG, run_id, TASK)
         assert process is not None
         process.kill()
 
@@ -73,7 +73,7 @@ def test_a_triggerer_killed_during_the_wait_goes_on_with_the_same_task(tmp_path:
     ):
         run_id = airflow.trigger(DAG)
         wait_for("the triggerer asks", lambda: emulator.count("DescribeAigcAudioTask") > 1, seconds=120)
-        airflow.kill("triggerer")
+        airflow.kill_triggerer()
         asked = emulator.count("DescribeAigcAudioTask")
         airflow.start("triggerer")
 

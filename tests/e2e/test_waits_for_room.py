@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -53,11 +54,11 @@ def test_kills_while_creates_wait_for_room_lose_nothing_and_pay_nothing_twice(tm
                 return states(airflow, run_id)["deferred"] > CREATES // 2
 
             wait_for("most creates wait for room", waiting, seconds=120)
-            airflow.kill("triggerer")
+            airflow.kill_triggerer()
             airflow.start("triggerer")
             wait_for("a worker runs a create", lambda: kill_a_worker(airflow, run_id), seconds=120)
             wait_for("most creates wait for room", waiting, seconds=120)
-            airflow.kill("scheduler")
+            airflow.kill_scheduler()
             airflow.start("scheduler")
 
             assert airflow.wait_for_run(DAG, run_id) == "success"
@@ -75,10 +76,9 @@ def states(airflow: AirflowStandalone, run_id: str) -> Counter[str]:
 def kill_a_worker(airflow: AirflowStandalone, run_id: str) -> bool:
     """End a process that runs a create now, if there is one."""
     for ti in airflow.mapped(DAG, run_id, TASK):
-        if ti["state"] == "running" and (process := airflow.task_process(ti)):
-            try:
+        # The title that the task runner gives itself (airflow.sdk.execution_time.task_runner).
+        for process in airflow.processes(f"airflow worker -- {ti['id']}") if ti["state"] == "running" else ():
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                continue
-            return True
+                return True
     return False
