@@ -30,6 +30,11 @@ _TRIGGERER_DOWN_SECONDS = 120
 """The trigger itself keeps the deadline. Airflow's own, later one is for where no triggerer runs."""
 
 
+def airflows_timeout(deadline: float | None) -> timedelta | None:
+    """When Airflow itself is to end a deferral whose trigger keeps a deadline (POSIX time)."""
+    return None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time()) + _TRIGGERER_DOWN_SECONDS)
+
+
 class InterruptedWaitError(MpsError):
     """Raise when the triggerer could not go on waiting; the task goes on, and a retry waits for it."""
 
@@ -65,11 +70,15 @@ class WaitsForTask(BaseOperator):
     def hook(self) -> MpsHook:
         return MpsHook(self.mps_conn_id)
 
-    def defer_until_ended(self, mps_task_id: str, poll_interval: float, deadline: float | None) -> None:
+    def defer_until_ended(
+        self,
+        mps_task_id: str,
+        poll_interval: float,
+        deadline: float | None,
+        model: str = "",
+        ticket: float | None = None,
+    ) -> None:
         """Hand the wait to the triggerer; the task goes on in ``execute_complete``."""
-        timeout = None
-        if deadline is not None:
-            timeout = timedelta(seconds=max(0.0, deadline - time.time()) + _TRIGGERER_DOWN_SECONDS)
         self.defer(
             trigger=MpsTaskTrigger(
                 kind=self.family.kind,
@@ -79,9 +88,11 @@ class WaitsForTask(BaseOperator):
                 deadline=deadline,
                 max_poll_failures=self.max_poll_failures,
                 abort_on_kill=self.abort_on_kill,
+                model=model,
+                ticket=ticket,
             ),
             method_name="execute_complete",
-            timeout=timeout,
+            timeout=airflows_timeout(deadline),
         )
 
     def status_after(self, event: Mapping[str, Any] | None) -> TaskStatus:

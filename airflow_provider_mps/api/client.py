@@ -29,6 +29,7 @@ from airflow_provider_mps.api.errors import (
     Failure,
     InvalidConnectionError,
     MissingTaskIdError,
+    NoRoomError,
     Repeat,
     TransportError,
     UnreadableAnswerError,
@@ -73,6 +74,7 @@ class Sending:
     :param notes: what remembers it.
     :param session_id: the request's SessionId, where it has one.
     :param prepare: makes of the request what is sent, by the keys of the moment. Errors show the request itself.
+    :param in_line: whether somebody waits in line for room, so that a refusal for now is raised at once.
     """
 
     def __init__(
@@ -80,10 +82,12 @@ class Sending:
         notes: Notes | None = None,
         session_id: str = "",
         prepare: Prepare = lambda params, keys: params,
+        in_line: bool = False,
     ) -> None:
         self.sent = False
         self.at = 0.0
         self.prepare = prepare
+        self.in_line = in_line
         self._earlier_in_doubt = False
         self._notes = notes
         self._session_id = session_id
@@ -232,7 +236,7 @@ class MpsClient:
 
         def may_repeat(error: BaseException) -> bool:
             nonlocal refused_as_stale
-            if not isinstance(error, CallError):
+            if not isinstance(error, CallError) or (sending.in_line and isinstance(error, NoRoomError)):
                 return False
             rule = error.failure.value.read if repeatable else error.failure.value.create
             if rule is Repeat.ONCE:

@@ -321,6 +321,13 @@ class ApiError(CallError):
         return classify(self.code).about
 
 
+class NoRoomError(ApiError):
+    """Raise when MPS refused a create for now: too many tasks of its model run, or too many calls came in a second.
+
+    Both have one code. Nothing was created, and nothing is billed; a repeat may be accepted.
+    """
+
+
 class TransportError(CallError):
     """Raise when no answer came: not connected, cut off, timed out."""
 

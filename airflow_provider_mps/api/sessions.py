@@ -69,11 +69,14 @@ async def create_once(
     *,
     next_session: bool = False,
     notes: Notes | None = None,
+    in_line: bool = False,
 ) -> CreatedTask:
     """Create a task from a request that was built by its shape.
 
     :param next_session: whether to make another task under another SessionId, where the first one has failed.
     :param notes: what remembers the task; it is called from this coroutine, before anything else can fail.
+    :param in_line: whether somebody waits in line for room, so that a refusal for now is raised at once.
+    :raises NoRoomError: MPS refused it for now.
     :raises AmbiguousCreateError: it was sent, and a paid task may exist.
     :raises DuplicateSessionError: MPS has the task already, and which one it is could not be found out.
     :raises FirstTaskFailedError: MPS has the task already, and it has failed.
@@ -83,7 +86,7 @@ async def create_once(
         return shape.with_references(params, partial(reachable_url, keys=keys, settings=client.settings))
 
     while True:
-        sending = Sending(notes, params.get("SessionId", ""), prepare)
+        sending = Sending(notes, params.get("SessionId", ""), prepare, in_line)
         try:
             created = await client.create(shape.action, params, "SessionId" in params, sending)
         except ApiError as error:

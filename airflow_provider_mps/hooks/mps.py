@@ -18,11 +18,12 @@ from airflow_provider_mps.api.requests import checked_call, task_id
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.connection import checked_id, settings_of, shared_settings
+from airflow_provider_mps.hooks.metrics import report, stats
 
 if TYPE_CHECKING:
     from airflow_provider_mps.api.auth import Keys
     from airflow_provider_mps.api.client import CreatedTask, MpsClient, Notes
-    from airflow_provider_mps.api.polling import OnChange, Report
+    from airflow_provider_mps.api.polling import OnChange
     from airflow_provider_mps.api.requests import AudioFields, RequestShape
     from airflow_provider_mps.api.settings import ClientSettings
     from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus
@@ -85,7 +86,7 @@ class MpsHook(BaseHook):
     def _with_region(self, settings: ClientSettings) -> ClientSettings:
         return replace(settings, cos_region=self.cos_region) if self.cos_region else settings
 
-    async def _aload_patiently(self, poll_interval: float, max_failures: int) -> None:
+    async def aload_patiently(self, poll_interval: float, max_failures: int) -> None:
         """Read the connection; where that fails, again, as for a poll that fails.
 
         :raises InvalidConnectionError: it was read, and cannot be used.
@@ -231,17 +232,23 @@ class MpsHook(BaseHook):
         next_session: bool = False,
         notes: Notes | None = None,
         until: float | None = None,
+        in_line: bool = False,
     ) -> CreatedTask:
         """Create a task from a request that was built by its shape.
 
         :param until: POSIX time after which nothing is sent.
         :param next_session: whether to make another task under another SessionId, where the first one has failed.
         :param notes: what remembers the task.
+        :param in_line: whether somebody waits in line for room, so that a refusal for now is raised at once; else it is
+            sent again for five minutes.
+        :raises NoRoomError: MPS refused it for now.
         :raises AmbiguousCreateError: it was sent, and a paid task may exist.
         :raises DuplicateSessionError: MPS has the task already, and which one it is could not be found out.
         :raises FirstTaskFailedError: MPS has the task already, and it has failed.
         """
-        return self._run(self.acreate, shape, params, next_session=next_session, notes=notes, until=until)
+        return self._run(
+            self.acreate, shape, params, next_session=next_session, notes=notes, until=until, in_line=in_line
+        )
 
     async def acreate(
         self,
@@ -251,14 +258,15 @@ class MpsHook(BaseHook):
         next_session: bool = False,
         notes: Notes | None = None,
         until: float | None = None,
+        in_line: bool = False,
     ) -> CreatedTask:
         """The async twin of :meth:`create`."""
         from airflow_provider_mps.api.sessions import create_once
 
         await self.aload()
         async with self.client(until) as client:
-            created = await create_once(client, shape, params, next_session=next_session, notes=notes)
-        _stats().incr("mps.submitted", tags={"action": shape.action})
+            created = await create_once(client, shape, params, next_session=next_session, notes=notes, in_line=in_line)
+        stats().incr("mps.submitted", tags={"action": shape.action})
         return created
 
     def describe(self, family: TaskFamily, mps_task_id: str, within: float | None = None) -> TaskStatus:
@@ -322,17 +330,22 @@ class MpsHook(BaseHook):
         deadline: float | None,
         max_poll_failures: int,
         on_change: OnChange,
+        model: str = "",
+        ticket: float | None = None,
     ) -> TaskStatus:
         """Wait until a task has ended, sharing this event loop's poller with all others of the same account.
 
         Where the service refuses the keys, the connection is read again: if it has new ones, the wait goes on.
+
+        :param model: whose room the task takes (``RequestShape.model_of``); empty: not known.
+        :param ticket: the place in line that the create had, if it waited for room.
         """
         began = time.monotonic()
 
         async def load() -> None:
             try:
                 async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.time())):
-                    await self._aload_patiently(poll_interval, max_poll_failures)
+                    await self.aload_patiently(poll_interval, max_poll_failures)
             except TimeoutError:
                 raise WaitTimeoutError(family.still_running_message(mps_task_id, time.monotonic() - began)) from None
 
@@ -340,15 +353,17 @@ class MpsHook(BaseHook):
             await load()
             try:
                 from airflow_provider_mps.api.polling import poller
+                from airflow_provider_mps.api.room import takes_room
 
-                status = await poller(self.settings, _report_to_stats).wait(
-                    family,
-                    mps_task_id,
-                    poll_interval=poll_interval,
-                    deadline=deadline,
-                    max_failures=max_poll_failures,
-                    on_change=on_change,
-                )
+                with takes_room(self.settings, family, model, ticket):
+                    status = await poller(self.settings, report).wait(
+                        family,
+                        mps_task_id,
+                        poll_interval=poll_interval,
+                        deadline=deadline,
+                        max_failures=max_poll_failures,
+                        on_change=on_change,
+                    )
             except ApiError as error:
                 if error.about is not About.KEYS:
                     raise
@@ -359,7 +374,7 @@ class MpsHook(BaseHook):
             else:
                 waited = timedelta(seconds=time.monotonic() - began)
                 tags = {"kind": family.kind, "state": status.state.value}
-                _stats().timing("mps.wait_duration", waited, tags=tags)
+                stats().timing("mps.wait_duration", waited, tags=tags)
                 return status
 
     def test_connection(self) -> tuple[bool, str]:
@@ -378,17 +393,3 @@ class MpsHook(BaseHook):
         except Exception as error:
             return False, str(error)
         return True, f"{self.settings.host} accepted the keys."
-
-
-def _stats() -> Any:
-    from airflow.providers.common.compat.sdk import Stats
-
-    return Stats
-
-
-def _report_to_stats(report: Report) -> None:
-    stats = _stats()
-    stats.incr("mps.polls", report.polls)
-    stats.incr("mps.throttled", report.throttled)
-    stats.gauge("mps.waiting", report.waiting)
-    stats.gauge("mps.rate", report.rate)

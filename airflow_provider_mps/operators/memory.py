@@ -90,11 +90,15 @@ class Memory:
         self._before: Remembered | None = None
         self.task_id = ""
         """The TaskId that this try has created, or goes on with."""
+        self.in_doubt = False
+        """Whether a create was sent, in this try or an earlier one, and no answer says whether it ran."""
+        self._was_in_doubt = False
 
     def recall(self) -> Remembered | None:
         """What an earlier try left for the same request. What cannot be read raises, and nothing is created."""
         entry = self._before = self._read()
         if entry is None or entry.digest == self._digest:
+            self.in_doubt = self._was_in_doubt = entry is not None and entry.stage is Stage.SENDING
             return entry
         if entry.stage in (Stage.SENDING, Stage.CREATED):
             self._log.warning(
@@ -123,9 +127,11 @@ class Memory:
                 f"Nothing was sent, and nothing is billed: the task state store of Airflow could not be written "
                 f"({type(error).__name__}), and without it a retry could pay twice. Try again when it can."
             ) from error
+        self.in_doubt = True
 
     def refused(self) -> None:
         """It did not run: all is as it was before."""
+        self.in_doubt = self._was_in_doubt
         try:
             if self._before is not None:
                 self._write(self._before)
@@ -137,6 +143,7 @@ class Memory:
     def created(self, task_id: str) -> None:
         """A task exists. It does so whether or not this can be written."""
         self.task_id = task_id
+        self.in_doubt = False
         self._write_or_log(self._new(Stage.CREATED, task_id=task_id))
 
     def answered(self, response: dict[str, Any]) -> None:

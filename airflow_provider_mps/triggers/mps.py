@@ -39,6 +39,8 @@ class MpsTaskTrigger(BaseTrigger):
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait.
     :param abort_on_kill: whether to abort the task where the API can, when a user marks the Airflow task as ended;
         not for a task that something else created.
+    :param model: whose room the task takes (``RequestShape.model_of``); empty: not known.
+    :param ticket: the place in line that the create had, if it waited for room.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class MpsTaskTrigger(BaseTrigger):
         deadline: float | None = None,
         max_poll_failures: int = 10,
         abort_on_kill: bool = True,
+        model: str = "",
+        ticket: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kind = kind
@@ -59,6 +63,8 @@ class MpsTaskTrigger(BaseTrigger):
         self.deadline = deadline
         self.max_poll_failures = max_poll_failures
         self.abort_on_kill = abort_on_kill
+        self.model = model
+        self.ticket = ticket
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -71,6 +77,8 @@ class MpsTaskTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "max_poll_failures": self.max_poll_failures,
                 "abort_on_kill": self.abort_on_kill,
+                "model": self.model,
+                "ticket": self.ticket,
             },
         )
 
@@ -84,6 +92,8 @@ class MpsTaskTrigger(BaseTrigger):
                 deadline=self.deadline,
                 max_poll_failures=self.max_poll_failures,
                 on_change=partial(log_change, self.log),
+                model=self.model,
+                ticket=self.ticket,
             )
             family.check(status)
         except WaitTimeoutError as error:
