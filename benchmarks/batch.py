@@ -174,8 +174,8 @@ class Batch:
         return list(self.airflow.all("/dags/another/dagRuns", "dag_runs", state=state))
 
     def _queued(self, since: str) -> Iterator[float]:
-        """How long each task of the other DAG waited for a worker that was due since then; one that waits, until now."""
-        now = datetime.now().astimezone().isoformat()
+        """How long each task of the other DAG that was due since then waited for a worker."""
+        now = datetime.now().astimezone().isoformat()  # some may be waiting still
         for run in [*self._another("success"), *self._another("running"), *self._another("queued")]:
             if seconds(since, run["run_after"]) > 0:
                 ti = self.airflow.task("another", run["dag_run_id"], "small")
