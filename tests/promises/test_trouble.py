@@ -53,7 +53,7 @@ def report_every(monkeypatch: pytest.MonkeyPatch) -> Report:
 
 
 def warnings(logged: Lines) -> list[str]:
-    return [line for line in logged.lines if re.search(r"\bfailed\b.*again in about", line)]
+    return [line for line in logged.warnings if re.search(r"\bfailed\b.*again in about", line)]
 
 
 def well_again(logged: Lines) -> list[str]:
@@ -238,7 +238,7 @@ def test_a_failed_task_ends_in_three_short_lines(waiting: Waiting, mps: MpsEmula
     if not waiting.way.creates:
         arguments["mps_task_id"] = MpsHook("mps").create_aigc_audio_task(**MUSIC_ARGUMENTS)
     [error] = waiting.task_instance(mps, "mps", retries=0, **arguments).run().errors
-    *_, what, cost, advice = logged.lines
+    what, cost, advice = logged.errors
     waited = "" if waiting.way.creates else " of waiting"
     assert re.fullmatch(rf"FAIL after \d+ s{waited}: The prompt names a person\.", what)
     assert cost == "Whether a task that failed is billed is not known"
