@@ -20,8 +20,7 @@ OnPlace = Callable[[int, int], None]
 
 REPORT_SECONDS = 60.0
 
-# Chosen for an Airflow that takes 2 to 6 seconds from a trigger's event to a create; benchmarks/batch.py shows what comes
-# of it.
+# Chosen for an Airflow that takes 2 to 6 seconds from a trigger's event to a create: see benchmarks/batch.py.
 SLOWER, EVENLY, FASTER = 1.5, 0.8, 0.5
 """What the pause between two probes is multiplied by: after one that was refused; after one whose task nobody here
 waits for and that did not come back; after one that was accepted. The first two settle where a third is refused."""

@@ -214,8 +214,5 @@ class WaitsForRoom(WaitsForTask):
             action=self.request.action,
         )
         error.cost = turn.cost
-        error.advice = (
-            "A retry of this Airflow task waits in line anew; an Airflow pool keeps a batch from asking for more than "
-            "there is"
-        )
+        error.advice = "A retry of this Airflow task waits anew; an Airflow pool keeps a batch within the room"
         return error

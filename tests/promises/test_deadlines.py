@@ -188,7 +188,8 @@ class TestANameServerThatHangs:
     def test_keeps_no_wait_beyond_its_timeout(self, way: Way) -> None:
         cls = (OPERATORS if way.creates else SENSORS)[0]
         told: dict[str, Any] = {"task_id": "wait", "mps_conn_id": "far", "deferrable": way.deferrable}
-        told |= {"prompt": "rain", "wait_timeout": 1} if way.creates else {"mps_task_id": "one", "timeout": 1}
+        limit = {"execution_timeout": timedelta(seconds=1)} if way.creates else {"timeout": 1}
+        told |= limit | ({"prompt": "rain"} if way.creates else {"mps_task_id": "one"})
         if way is Way.SENSOR_RESCHEDULE:
             told["mode"] = "reschedule"
         instance = TaskInstance(lambda: cls(**told), retries=0)

@@ -122,6 +122,10 @@ ENDINGS: dict[str, tuple[Ending, str]] = {
         ended_by("error", PLAIN.create, code="FailedOperation.UserArrears", message="No money."),
         "FailedOperation.UserArrears: No money.",
     ),
+    "NoRoomError": (
+        ended_by("error", PLAIN.create, code="RequestLimitExceeded", timeout=0.5),
+        "CreateAigcAudioTask: no room for 0.",
+    ),
     "TransportError": (connected(port=1), "All connection attempts failed"),
     "UnreadableAnswerError": (read, "HTTP 502"),
     "AmbiguousCreateError": (ended_by("cut_after", PLAIN.create), "was sent, and it is not known whether it ran"),
