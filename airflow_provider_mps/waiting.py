@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_mps.api.cos import CosObject
-from airflow_provider_mps.api.errors import MpsError, WaitTimeoutError
+from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError, sentences
 from airflow_provider_mps.api.requests import count, flag
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
@@ -39,6 +39,9 @@ class InterruptedWaitError(MpsError):
     """Raise when the triggerer could not go on waiting; the task goes on, and a retry waits for it."""
 
     retry_helps = True
+    in_console = True
+    cost = "The task goes on at MPS and may be billed"
+    advice = "A retry of this Airflow task goes on waiting for it"
 
 
 class WaitsForTask(BaseOperator):
@@ -54,6 +57,8 @@ class WaitsForTask(BaseOperator):
     max_poll_failures: int
     files: Mapping[str, Any] = MappingProxyType({})
     """Where the files are, by XCom key, once the task is done."""
+    _said_to_fail: TaskFailedError | None = None
+    """What the triggerer said, which knows after how long."""
 
     def check_wait(self, *flags: str) -> None:
         """Check what is used only later, when a task may have been paid for.
@@ -75,6 +80,7 @@ class WaitsForTask(BaseOperator):
         mps_task_id: str,
         poll_interval: float,
         deadline: float | None,
+        accepted_at: float | None = None,
         model: str = "",
         ticket: float | None = None,
     ) -> None:
@@ -88,6 +94,7 @@ class WaitsForTask(BaseOperator):
                 deadline=deadline,
                 max_poll_failures=self.max_poll_failures,
                 abort_on_kill=self.abort_on_kill,
+                accepted_at=accepted_at,
                 model=model,
                 ticket=ticket,
             ),
@@ -106,17 +113,39 @@ class WaitsForTask(BaseOperator):
         if not isinstance(mps_task_id, str) or not mps_task_id:
             raise InterruptedWaitError(f"The trigger's event names no task: {sorted(given)}")
         if given.get("status") == "timeout":
-            raise WaitTimeoutError(message)
-        status = self.hook.describe(self.family, mps_task_id)
+            raise WaitTimeoutError.read(message)
+        if given.get("status") == "failed":
+            self._said_to_fail = TaskFailedError.read(message)
+        reason, *parts = message.split("\n")
+        stopped = f"The triggerer stopped waiting: {reason}"
+        try:
+            status = self.hook.describe(self.family, mps_task_id)
+        except CallError as error:
+            if given.get("status") == "error":
+                error.details = sentences(*parts[:1], f"Asked once more: {error.what}", error.details)
+                error.what = stopped
+            raise
         if not status.state.ended:
-            raise InterruptedWaitError(
-                f"{self.family.title} task {mps_task_id} is {status.word}, and the triggerer stopped waiting for it: "
-                f"{message}. It goes on at MPS; a retry goes on waiting for it."
-            )
+            task = f"It is {self.family.title} task {mps_task_id}, {status.word}"
+            raise InterruptedWaitError(stopped, details=sentences(task, *parts[2:]))
         return status
 
-    def log_change(self, status: TaskStatus, seconds: float) -> None:
-        log_change(self.log, status, seconds)
+    def check_ended(self, status: TaskStatus, after: str = "") -> None:
+        """Make sure that the task ended well.
+
+        :param after: after how long it ended, if that is known; the triggerer's event says it, too.
+        :raises TaskFailedError: it failed.
+        :raises NoResultError: it is DONE, and there is no file.
+        """
+        try:
+            self.family.check(status, after)
+        except TaskFailedError as error:
+            if self._said_to_fail:
+                error.what = self._said_to_fail.what
+            raise
+
+    def log_change(self, accepted: bool, status: TaskStatus, seconds: float) -> None:
+        log_change(self.log, accepted, status, seconds)
 
     def log_files(self, status: TaskStatus) -> None:
         """Say what came out: number, length and format; not where, for a URL may be signed."""

@@ -22,6 +22,7 @@ class Patience:
     :param not_found_grace: a task just created may not be known everywhere at once; how long that takes, the API
         reference does not say.
     :param result_grace: a task that is DONE may have no URL for a moment; after this it counts as having none.
+    :param report: for how long at least nothing more is said of trouble of which something was said.
     """
 
     backoff: float = 0.5
@@ -34,6 +35,7 @@ class Patience:
     poll_trouble: float = 300.0
     not_found_grace: float = 30.0
     result_grace: float = 60.0
+    report: float = 60.0
 
 
 # The same rules and numbers of tries, in about a hundredth of the time; some have to outlast a slow machine.
@@ -48,6 +50,7 @@ SHORT = Patience(
     poll_trouble=0.3,
     not_found_grace=3.0,
     result_grace=2.0,
+    report=0.6,
 )
 
 _patience = Patience()

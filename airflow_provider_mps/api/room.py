@@ -19,16 +19,20 @@ from airflow_provider_mps.api.tasks import TaskFamily
 OnPlace = Callable[[int, int], None]
 
 REPORT_SECONDS = 60.0
+
+# Chosen for an Airflow that takes 2 to 6 seconds from a trigger's event to a create: see benchmarks/batch.py.
 SLOWER, EVENLY, FASTER = 1.5, 0.8, 0.5
-"""What the pause between two tries is multiplied by: after one that was refused; after one that nobody speaks of any
-more, which so settle where about one of three is refused; after one that was accepted."""
+"""What the pause between two probes is multiplied by: after one that was refused; after one whose task nobody here
+waits for and that did not come back; after one that was accepted. The first two settle where a third is refused."""
 SHORTEST_PAUSE = 0.2
 """As a share of the first one."""
 JITTER = (0.75, 1.25)
 LONGEST_LEAD_SECONDS = 10.0
-LEAD_LOSS, LEAD_GAIN = 1.0, 0.5
-"""Seconds by which the lead changes where it was too long, and where it was not: it settles where a third is."""
+LEAD_LOSS, LEAD_GAIN = 1.0, 0.3
+"""Seconds by which the lead changes where it was too long, and where it was not."""
 KNOWN_DURATIONS = 15
+TRIPS = 3
+"""Who was let out and is not heard of after so many times the longest of the last trips counts as gone."""
 
 
 class _Why(Enum):
@@ -114,6 +118,7 @@ class Line:
         self._pause = patience().room_backoff
         self._slowed_at = -math.inf
         self._probe_at = math.inf
+        self._trip = 2 * patience().room_backoff
         self._timer: asyncio.TimerHandle | None = None
 
     async def wait(self, ticket: float, *, waits: bool, on_place: OnPlace) -> None:
@@ -173,10 +178,10 @@ class Line:
         now = _now()
         surely = self._running - len(self._soon(now))
         if let_out:
-            let_out.overdue.cancel()
-            if let_out.why is _Why.SOON:
+            self._heard_of(let_out)
+            if let_out.why is not _Why.PROBE:
                 self._lead = min(self._lead + LEAD_GAIN, LONGEST_LEAD_SECONDS)
-            elif let_out.why is _Why.PROBE:
+            else:
                 self._set_pause(FASTER)
                 if surely > self._cap:
                     self._headroom = 2 * self._headroom + 1
@@ -192,7 +197,7 @@ class Line:
         if let_out is None:
             self._cap = max(self._cap, self._running - len(self._soon(now)))
             return
-        let_out.overdue.cancel()
+        self._heard_of(let_out)
         if let_out.why is _Why.ROOM:
             self._cap = min(self._cap, self._running + len(self._let_out))
         elif let_out.why is _Why.SOON:
@@ -203,6 +208,21 @@ class Line:
             self._slowed_at = now
             self._set_pause(SLOWER)
             self._probe_at = max(self._probe_at, now + self._pause * random.uniform(*JITTER))  # noqa: S311
+
+    @property
+    def _next_probe(self) -> float:
+        """When somebody may be let out to see whether there is room; of those that will be heard of, one at a time."""
+        probing = any(let_out.why is _Why.PROBE for let_out in self._let_out.values())
+        return math.inf if probing and self._queue[0].waits else self._probe_at
+
+    @property
+    def _longest_trip(self) -> float:
+        bearing = patience()
+        return min(max(TRIPS * self._trip, 4 * bearing.room_backoff), bearing.room_backoff_limit)
+
+    def _heard_of(self, let_out: _LetOut) -> None:
+        let_out.overdue.cancel()
+        self._trip = max(0.9 * self._trip, _now() - let_out.at)
 
     def _set_pause(self, factor: float) -> None:
         bearing = patience()
@@ -218,9 +238,9 @@ class Line:
 
     def _lost(self, ticket: float) -> None:
         let_out = self._let_out.pop(ticket, None)
-        if let_out:
+        if let_out and not let_out.waits:
             self._set_pause(EVENLY)
-            self._pump()
+        self._pump()
 
     def _pump(self) -> None:
         """Let out whom there may be room for, and see to it that this is called again when that may change."""
@@ -239,23 +259,24 @@ class Line:
                 why = _Why.SOON
             elif total < self._cap + soon + self._headroom:
                 why = _Why.PROBE
-            elif now >= self._probe_at:
+            elif now >= self._next_probe:
                 why = _Why.PROBE
                 self._probe_at = now + self._pause * random.uniform(*JITTER)  # noqa: S311
             else:
                 break
             turn = self._queue.pop(0)
             loop = asyncio.get_running_loop()
-            overdue = loop.call_later(patience().room_backoff_limit, self._lost, turn.ticket)
+            overdue = loop.call_later(self._longest_trip, self._lost, turn.ticket)
             self._let_out[turn.ticket] = _LetOut(now, why, turn.waits, overdue)
             turn.future.set_result(None)
         if self._queue:
-            at = self._probe_at
+            at = self._next_probe
             if self._durations:
                 wait = self._duration - self._lead
                 due = [t.since + wait for t in (*self._taken, *self._family.taken) if t.since + wait > now]
                 at = min([at, *due])
-            self._timer = asyncio.get_running_loop().call_at(at + 0.01, self._pump)
+            if at < math.inf:
+                self._timer = asyncio.get_running_loop().call_at(at + 0.01, self._pump)
 
 
 def _ticket(turn: _Turn) -> float:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, Unpack
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_mps.api.errors import About, ApiError, CallError, Failure, MpsError, WaitTimeoutError
+from airflow_provider_mps.api.errors import About, ApiError, CallError, Failure, MpsError
 from airflow_provider_mps.api.loop import PrivateLoop, RunningLoopError, in_a_loop
 from airflow_provider_mps.api.requests import checked_call, task_id
-from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState, in_seconds
+from airflow_provider_mps.api.trouble import GOES_ON, Trouble, in_words
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.connection import checked_id, settings_of, shared_settings
 from airflow_provider_mps.hooks.metrics import report, stats
@@ -86,37 +87,51 @@ class MpsHook(BaseHook):
     def _with_region(self, settings: ClientSettings) -> ClientSettings:
         return replace(settings, cos_region=self.cos_region) if self.cos_region else settings
 
-    async def aload_patiently(self, poll_interval: float, max_failures: int) -> None:
+    async def aload_patiently(self, poll_interval: float, max_failures: int, task: str = "") -> None:
         """Read the connection; where that fails, again, as for a poll that fails.
 
+        :param task: the family and TaskId of the task that is waited for; empty: there is none yet.
         :raises InvalidConnectionError: it was read, and cannot be used.
         :raises CallError: it could not be read.
         """
-        tolerance = None
+        tolerance = trouble = None
         while True:
             try:
-                return await self.aload()
+                await self.aload()
             except MpsError:
                 raise
             except Exception as error:
                 from airflow_provider_mps.api.polling import Tolerance
 
                 tolerance = tolerance or Tolerance(max_failures)
+                trouble = trouble or Trouble("look-up of the connection", "look-ups of the connection")
                 # What came unexpectedly may quote anything, so only its type is named.
-                problem = f"{self.mps_conn_id} could not be read ({type(error).__name__})"
+                kind = type(error).__name__
+                problem = f"{self.mps_conn_id} could not be read ({kind})"
                 failed = CallError(problem, failure=Failure.NEVER_SENT, action="Connection")
-                tolerance.failed(failed)
-                self.log.warning("%s; it is read again", failed)
-                await asyncio.sleep(tolerance.pause(poll_interval))
+                try:
+                    tolerance.failed(failed)
+                except CallError:
+                    if task:
+                        failed.ends_wait(task, trouble=trouble.row_in_words(1))
+                    raise
+                pause = tolerance.pause(poll_interval)
+                trouble.failed(kind, f"read again in about {in_words(pause)}", GOES_ON if task else "", failed.what)
+                await asyncio.sleep(pause)
+            else:
+                if trouble:
+                    trouble.answered()
+                return
 
-    def client(self, until: float | None = None) -> MpsClient:
+    def client(self, until: float | None = None, trouble: Trouble | None = None) -> MpsClient:
         """A client for this connection, to be closed by a ``with`` statement.
 
         :param until: POSIX time after which it sends nothing.
+        :param trouble: says what fails and is repeated, where that is a part of something longer.
         """
         from airflow_provider_mps.api.client import MpsClient
 
-        return MpsClient(self.settings, until)
+        return MpsClient(self.settings, until, trouble)
 
     def get_conn(self) -> Any:
         """The SDK's own typed client, for actions that this package does not wrap.
@@ -269,19 +284,31 @@ class MpsHook(BaseHook):
         stats().incr("mps.submitted", tags={"action": shape.action})
         return created
 
-    def describe(self, family: TaskFamily, mps_task_id: str, within: float | None = None) -> TaskStatus:
+    def describe(
+        self, family: TaskFamily, mps_task_id: str, within: float | None = None, trouble: Trouble | None = None
+    ) -> TaskStatus:
         """The status of a task of any family.
 
         :param within: seconds for the question with all its repeats.
+        :param trouble: says what fails and is repeated, where the question is one of many.
         :raises CallError: there was no answer, or it was no.
         """
-        return self._run(self.adescribe, family, mps_task_id, within)
+        return self._run(self.adescribe, family, mps_task_id, within, trouble)
 
-    async def adescribe(self, family: TaskFamily, mps_task_id: str, within: float | None = None) -> TaskStatus:
+    async def adescribe(
+        self, family: TaskFamily, mps_task_id: str, within: float | None = None, trouble: Trouble | None = None
+    ) -> TaskStatus:
         """The async twin of :meth:`describe`."""
         await self.aload()
-        async with self.client() as client:
-            response = await client.acall(family.describe, {"TaskId": mps_task_id}, within)
+        trouble = trouble or Trouble.of_polls()
+        async with self.client(trouble=trouble) as client:
+            try:
+                response = await client.acall(family.describe, {"TaskId": mps_task_id}, within)
+            except CallError as error:
+                error.ends_wait(
+                    f"{family.title} task {mps_task_id}", known=trouble.known, trouble=trouble.row_in_words(1)
+                )
+                raise
         return family.status(mps_task_id, response)
 
     def _run(self, twin: Callable[_P, Coroutine[Any, Any, _T]], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -330,6 +357,8 @@ class MpsHook(BaseHook):
         deadline: float | None,
         max_poll_failures: int,
         on_change: OnChange,
+        accepted_at: float | None = None,
+        trouble: Trouble | None = None,
         model: str = "",
         ticket: float | None = None,
     ) -> TaskStatus:
@@ -337,17 +366,22 @@ class MpsHook(BaseHook):
 
         Where the service refuses the keys, the connection is read again: if it has new ones, the wait goes on.
 
+        :param accepted_at: when MPS accepted the task, as a POSIX time, if that is known.
+        :param trouble: says what fails, where somebody asks for it afterwards.
         :param model: whose room the task takes (``RequestShape.model_of``); empty: not known.
         :param ticket: the place in line that the create had, if it waited for room.
         """
         began = time.monotonic()
+        since = time.time() if accepted_at is None else accepted_at
 
         async def load() -> None:
             try:
                 async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.time())):
-                    await self.aload_patiently(poll_interval, max_poll_failures)
+                    task = f"{family.title} task {mps_task_id}"
+                    await self.aload_patiently(poll_interval, max_poll_failures, task)
             except TimeoutError:
-                raise WaitTimeoutError(family.still_running_message(mps_task_id, time.monotonic() - began)) from None
+                waited = in_seconds(time.time() - since, accepted_at is not None)
+                raise family.still_running(mps_task_id, waited, trouble=trouble) from None
 
         while True:
             await load()
@@ -363,6 +397,8 @@ class MpsHook(BaseHook):
                         deadline=deadline,
                         max_failures=max_poll_failures,
                         on_change=on_change,
+                        accepted_at=accepted_at,
+                        trouble=trouble,
                     )
             except ApiError as error:
                 if error.about is not About.KEYS:

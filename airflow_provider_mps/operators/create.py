@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
@@ -20,10 +21,12 @@ from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.redaction import digest, masked
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.tasks import TaskState
+from airflow_provider_mps.api.trouble import Trouble
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.memory import Memory, OtherAccountError, Remembered, Stage
 from airflow_provider_mps.operators.room import Turn, WaitsForRoom
+from airflow_provider_mps.telling import tell, told_errors
 
 if TYPE_CHECKING:
     import jinja2
@@ -157,12 +160,12 @@ class CreateTaskOperator(WaitsForRoom):
 
     def execute_in_turn(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Go on after the triggerer's wait for room: the create is made anew of what the arguments are now."""
-        with airflow_errors():
+        with told_errors(self):
             turn = self.turn_after(event)
         return self._execute(context, turn)
 
     def _execute(self, context: Context, turn: Turn) -> str:
-        with airflow_errors():
+        with told_errors(self):
             self.check_wait("wait_for_completion", "durable", "retry_ambiguous_create")
             params = self.request.build(self._arguments())
             poll_interval = seconds("poll_interval", self.poll_interval)
@@ -182,13 +185,15 @@ class CreateTaskOperator(WaitsForRoom):
             if status is None or not self.family.settled(status):
                 if self.deferrable:
                     model = self.request.model_of(params)
-                    self.defer_until_ended(memory.task_id, poll_interval, deadline, model, turn.ticket)
-                status = self._wait_here(hook, memory.task_id, poll_interval, deadline)
+                    self.defer_until_ended(
+                        memory.task_id, poll_interval, deadline, memory.accepted_at, model, turn.ticket
+                    )
+                status = self._wait_here(hook, memory, poll_interval, deadline)
             return self._finish(context, memory, status)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Go on after the triggerer's wait."""
-        with airflow_errors():
+        with told_errors(self):
             return self._finish(context, self._remember(context, self.hook, ""), self.status_after(event))
 
     def dry_run(self) -> None:
@@ -308,10 +313,12 @@ class CreateTaskOperator(WaitsForRoom):
                     if entry.stage is not Stage.UNFOUND or not memory.cleared_since(entry):
                         memory.unfound(entry)
                         raise OtherAccountError(
-                            f"No new task was created, for {entry.task_id} is paid for already. MPS does not know it "
-                            f"under this connection ({hook.settings.account}); it was created under another one "
-                            f"({elsewhere}). Set the connection back and clear this Airflow task to go on with it; "
-                            "clear it with the connection as it is to create, and pay for, a new one."
+                            "MPS does not know the earlier try's task: it was created under another connection",
+                            cost="No new task was created, for the earlier one may be paid for already",
+                            advice="Set the connection back, and clear this Airflow task to go on with it",
+                            details=f"It is task {entry.task_id}, created under {elsewhere}; the connection leads to "
+                            f"{hook.settings.account}. A clear with the connection as it is creates, and pays for, "
+                            "a new task",
                         ) from error
                     break
                 refusals += 1
@@ -346,26 +353,29 @@ class CreateTaskOperator(WaitsForRoom):
         failed = entry is not None and entry.stage is Stage.FAILED and not cleared
         return session_id(of_this_task, entry.task_id) if entry and failed else of_this_task
 
-    def _wait_here(self, hook: MpsHook, mps_task_id: str, poll_interval: float, deadline: float | None) -> TaskStatus:
-        began = time.monotonic()
+    def _wait_here(self, hook: MpsHook, memory: Memory, poll_interval: float, deadline: float | None) -> TaskStatus:
+        trouble = Trouble.of_polls()
         try:
             waiting = hook.await_task(
                 self.family,
-                mps_task_id,
+                memory.task_id,
                 poll_interval=poll_interval,
                 deadline=deadline,
                 max_poll_failures=self.max_poll_failures,
-                on_change=self.log_change,
+                on_change=partial(self.log_change, memory.accepted_at is not None),
+                accepted_at=memory.accepted_at,
+                trouble=trouble,
             )
             with PrivateLoop() as loop:
                 return loop.run(waiting)
         except AirflowTaskTimeout as error:
-            message = self.family.still_running_message(mps_task_id, time.monotonic() - began)
-            raise AirflowTaskTimeout(f"execution_timeout: {message}") from error
+            late = self.family.still_running(memory.task_id, memory.age, trouble=trouble)
+            tell(self, late)
+            raise AirflowTaskTimeout(f"execution_timeout: {late}") from error
 
     def _finish(self, context: Context, memory: Memory, status: TaskStatus) -> str:
         try:
-            self.family.check(status)
+            self.check_ended(status, memory.age)
         except TaskFailedError:
             memory.reached(Stage.FAILED)
             raise

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Never
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from airflow_provider_mps.api.errors import AmbiguousCreateError, Failure, NoRoomError
+from airflow_provider_mps.api.errors import AmbiguousCreateError, CallError, Failure, NoRoomError
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.requests import seconds
+from airflow_provider_mps.api.trouble import in_words
+from airflow_provider_mps.telling import tell
 from airflow_provider_mps.triggers.room import MpsRoomTrigger
 from airflow_provider_mps.waiting import InterruptedWaitError, WaitsForTask, airflows_timeout
 
@@ -35,20 +37,22 @@ class Turn:
     :param began: POSIX time at which the try began.
     :param ticket: POSIX time of the first refusal; None: it was not refused yet.
     :param over: whether the triggerer says that there was no room in time.
+    :param told: whether the log says already that it waits.
     :param in_doubt: whether an earlier create was sent of which no answer is known.
     """
 
     began: float
     ticket: float | None = None
     over: bool = False
+    told: bool = False
     in_doubt: bool = False
 
     @property
     def cost(self) -> str:
-        """What the waiting costs, in a sentence's second half."""
+        """What the waiting costs."""
         if self.in_doubt:
-            return "an earlier sending may have run and be billed"
-        return "nothing was created, and nothing is billed"
+            return "An earlier sending may have run and be billed"
+        return "Nothing was created, and nothing is billed"
 
     @property
     def waited(self) -> float:
@@ -67,6 +71,11 @@ class WaitsForRoom(WaitsForTask):
     _turn: Turn | None = None
     _killed = False
 
+    def check_wait(self, *flags: str) -> None:
+        super().check_wait(*flags)
+        if self.room_timeout is not None:
+            seconds("room_timeout", self.room_timeout)
+
     def turn_after(self, event: Mapping[str, Any] | None) -> Turn:
         """The place of a create for which the triggerer's wait is over.
 
@@ -74,13 +83,14 @@ class WaitsForRoom(WaitsForTask):
         """
         given = event if isinstance(event, dict) else {}
         try:
-            turn = Turn(float(given["began"]), float(given["ticket"]), given["status"] == "timeout")
+            turn = Turn(float(given["began"]), float(given["ticket"]), given["status"] == "timeout", told=True)
         except (KeyError, TypeError, ValueError):
             raise InterruptedWaitError(f"The trigger's event names no place in line: {sorted(given)}") from None
         if given["status"] == "error":
             raise InterruptedWaitError(
-                "The triggerer stopped waiting for room: nothing was created, and nothing is billed; a retry waits "
-                f"anew. {given.get('message')}"
+                f"The triggerer stopped waiting for room: {given.get('message')}",
+                cost=turn.cost,
+                advice="A retry of this Airflow task waits anew",
             )
         return turn
 
@@ -93,7 +103,7 @@ class WaitsForRoom(WaitsForTask):
         pause, report_at = patience().room_backoff, 0.0
         while True:
             turn.in_doubt = memory.in_doubt
-            if turn.over:
+            if turn.over or self._is_late(turn):
                 self._give_up(turn)
             try:
                 hook.create(
@@ -109,21 +119,38 @@ class WaitsForRoom(WaitsForTask):
                 raise
             except NoRoomError as error:
                 refusal, turn.in_doubt = error, memory.in_doubt
+            except CallError as error:
+                if error.failure is Failure.NEVER_SENT and self._is_late(turn):
+                    self._give_up(turn)
+                raise
             else:
                 self._turn = None
+                if turn.told:
+                    self.log.info("There was room after %s.", in_words(turn.waited))
                 return
             now = time.time()
             if turn.ticket is None:
                 turn.ticket = now
-                self.log.warning("%s. It is sent again when there may be room.", refusal)
-            if now >= min(self._limits(turn).values(), default=math.inf):
+                # Too many calls in a second have the same code: what waits for room is refused a second later, too.
+                self._pause(turn, patience().backoff * random.uniform(2, 3))  # noqa: S311
+                continue
+            if not turn.told:
+                turn.told = True
+                self.log.warning(
+                    "No room yet: %s; sent again when there may be room. %s (%s).",
+                    refusal.problem,
+                    turn.cost,
+                    refusal.what,
+                )
+            if self._is_late(turn):
                 self._give_up(turn)
             if self.deferrable:
                 self._defer_for_room(turn, turn.ticket, self.request.model_of(params))
             if now >= report_at:
                 report_at = now + _REPORT_SECONDS
                 self.log.info(
-                    "Waiting for room for %.0f s, on a worker; with deferrable=True, none would be held.", turn.waited
+                    "Waiting for room for %s, on a worker; with deferrable=True, none would be held.",
+                    in_words(turn.waited),
                 )
             self._pause(turn, random.uniform(pause / 2, pause))  # noqa: S311
             pause = min(1.5 * pause, patience().room_backoff_limit)
@@ -132,7 +159,7 @@ class WaitsForRoom(WaitsForTask):
         """The Airflow task is killed: say what that costs, if it waits for room, and wait no longer."""
         self._killed = True
         if self._turn and self._turn.ticket is not None:
-            self.log.warning("No longer waiting for room: %s.", self._turn.cost)
+            self.log.warning("No longer waiting for room. %s.", self._turn.cost)
 
     def execution_ends_at(self, turn: Turn) -> float | None:
         # Airflow itself keeps it only while the task is not deferred.
@@ -145,6 +172,10 @@ class WaitsForRoom(WaitsForTask):
         if self.room_timeout is not None and turn.ticket is not None:
             limits["room_timeout"] = turn.ticket + seconds("room_timeout", self.room_timeout)
         return {name: at for name, at in limits.items() if at is not None}
+
+    def _is_late(self, turn: Turn) -> bool:
+        """Whether it has waited for room for as long as it may."""
+        return turn.ticket is not None and time.time() >= min(self._limits(turn).values(), default=math.inf)
 
     def _defer_for_room(self, turn: Turn, ticket: float, model: str) -> None:
         deadline = min(self._limits(turn).values(), default=None)
@@ -169,7 +200,9 @@ class WaitsForRoom(WaitsForTask):
             while (left := until - time.time()) > 0 and not self._killed:
                 time.sleep(min(left, _HEARING_SECONDS))
         except AirflowTaskTimeout as error:
-            raise AirflowTaskTimeout(f"execution_timeout: {self._no_room(turn)}") from error
+            late = self._no_room(turn)
+            tell(self, late)
+            raise AirflowTaskTimeout(f"execution_timeout: {late}") from error
         if self._killed:
             raise self._no_room(turn, "the Airflow task was ended")
 
@@ -178,9 +211,11 @@ class WaitsForRoom(WaitsForTask):
         raise self._no_room(turn, min(limits, key=lambda name: limits[name], default="the wait was ended"))
 
     def _no_room(self, turn: Turn, ended_by: str = "") -> NoRoomError:
-        return NoRoomError(
-            f"no room for {turn.waited:.0f} s{f' ({ended_by})' if ended_by else ''}: {turn.cost}. A retry of this "
-            "Airflow task waits in line anew; an Airflow pool keeps a batch from asking for more than there is",
+        error = NoRoomError(
+            f"no room for {in_words(turn.waited)}{f' ({ended_by})' if ended_by else ''}",
             failure=Failure.THROTTLED,
             action=self.request.action,
         )
+        error.cost = turn.cost
+        error.advice = "A retry of this Airflow task waits anew; an Airflow pool keeps a batch within the room"
+        return error

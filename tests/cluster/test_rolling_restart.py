@@ -3,7 +3,6 @@
 import json
 import time
 from collections import Counter
-from typing import Any
 
 import pytest
 
@@ -26,13 +25,7 @@ def deferred(fire: Fire, run_id: str) -> int:
 
 def tries(fire: Fire, dag_id: str, run_id: str) -> list[tuple[str, int]]:
     """State and number of the last try of each task instance of a run."""
-    found: list[dict[str, Any]] = []
-    total = 1
-    while len(found) < total:
-        url = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100&offset={len(found)}"
-        page = fire.cluster.api("GET", url)
-        total = page["total_entries"]
-        found += page["task_instances"]
+    found = fire.cluster.all(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances")
     return [(task["state"], task["try_number"]) for task in found]
 
 
