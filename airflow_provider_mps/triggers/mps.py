@@ -133,11 +133,9 @@ class MpsTaskTrigger(BaseTrigger):
         expired = self.deadline is not None and time.time() >= self.deadline
         if not family.can_abort or not self.abort_on_kill or expired:
             # Airflow is not called to see who ended the wait: the first call stalls its triggerer for seconds (3.3.2).
+            # It may have been nobody, of a triggerer that stalled and came back: no word of bills.
             self.log.info(
-                "No longer waiting for %s task %s, and nothing was cancelled at MPS. "
-                "If it has not ended, it goes on at MPS and may be billed there.",
-                family.title,
-                self.mps_task_id,
+                "No longer waiting here for %s task %s. Nothing was cancelled at MPS.", family.title, self.mps_task_id
             )
             return
         try:
