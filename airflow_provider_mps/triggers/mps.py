@@ -150,6 +150,8 @@ class MpsTaskTrigger(BaseTrigger):
 
         Airflow ends a trigger in the same way where a user clears the task, whose next try goes on with the task at
         MPS, and where a triggerer stalled and came back: its triggers run elsewhere by then (seen on 3.3.2).
+        Every question of a trigger goes through its supervisor's client, whose first use builds an API server in that
+        process (TriggerRunnerSupervisor.make_client). A connection kept in Airflow's database has been such a question.
         """
         ti = self.task_instance
         if ti is None:
