@@ -81,7 +81,8 @@ class AirflowCluster(Airflow):
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
             # The loss of a running task's worker is found within 40 s (Airflow's default: 5 minutes), of one that has
-            # not begun within 75 s (12 minutes), of a triggerer within 20 s (30).
+            # not begun within 75 s (12 minutes), of a triggerer within 20 s (30), of a scheduler within a minute (5).
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
             "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",

@@ -188,7 +188,7 @@ def test_each_file_is_paid_once_and_kept_or_named_while_the_cluster_is_under_fir
         "strangers": list(paid),
         "aborted": [task.task_id for task in emulators.paid("slow") if task.aborted],
         "leaks": leaks,
-        "creates_killed": logs_of(fire, "*", "*.create").count("This process is killed"),
+        "creates_killed": logs_of(fire, "*", "*.create").count('"signal_name":"SIGKILL"'),
         "on_kill_called": triggerers.count("invoking on_kill"),
         "false_alarms": billed,
         "faulty_answers": f"{faulty / len(answers):.1%} of {len(answers)}",
