@@ -47,7 +47,8 @@ def fire() -> Iterator[Fire]:
     """A cluster whose connections lead to emulators. CHAOS_SEED repeats what was drawn in another run."""
     seed = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
     key = secrets.token_hex(20)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job is started with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="airflow-provider-mps-cluster-") as folder, Emulators() as emulators:
         Path(folder).chmod(0o755)  # PostgreSQL's and Redis's users have folders in it
         kept = Path(folder) / "kept"
