@@ -79,6 +79,10 @@ class Emulators:
         """All tasks of one, and what they made."""
         return self._pool.submit(_paid, name).result()
 
+    def wishes(self, name: str) -> list[str]:
+        """What the tasks of one were made for; without their files, which take long to hash."""
+        return self._pool.submit(_wishes, name).result()
+
     def answers(self, name: str) -> list[tuple[str, str]]:
         """The action of each request to one, and what it was answered."""
         return self._pool.submit(_answers, name).result()
@@ -110,11 +114,17 @@ def _paid(name: str) -> list[Paid]:
     return [
         Paid(
             task.task_id,
-            task.params.get("Prompt") or task.params["InputInfo"]["UrlInputInfo"]["Url"],
+            wish,
             task.aborted_at is not None,
             frozenset((len(file.data()), hashlib.sha256(file.data()).hexdigest()) for file in task.files),
         )
-        for task in _emulators[name].tasks
+        for task, wish in zip(_emulators[name].tasks, _wishes(name), strict=True)
+    ]
+
+
+def _wishes(name: str) -> list[str]:
+    return [
+        task.params.get("Prompt") or task.params["InputInfo"]["UrlInputInfo"]["Url"] for task in _emulators[name].tasks
     ]
 
 

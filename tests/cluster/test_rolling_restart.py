@@ -54,7 +54,7 @@ def test_waits_and_creates_without_room_outlast_a_rolling_restart(
         "seconds": round(time.monotonic() - began),
         "seconds_of_restarts": round(restarted - restarting),
         "waits": dict(Counter(state for state, _ in waits)),
-        "creates": [creates, len(emulators.paid("long"))],
+        "creates": [creates, len(emulators.wishes("long"))],
         "without_room": dict(Counter(state for state, _ in asks)),
         "refused_for_room": refused,
         "tries": dict(Counter(number for _, number in waits + asks)),
@@ -63,6 +63,6 @@ def test_waits_and_creates_without_room_outlast_a_rolling_restart(
         print(f"\n{json.dumps(line)}")
     assert states == ["success", "success"]
     for name, wanted in (("long", WAITS), ("crowded", ASKS)):
-        assert Counter(task.wish for task in emulators.paid(name)) == dict.fromkeys(wanted, 1)
+        assert Counter(emulators.wishes(name)) == dict.fromkeys(wanted, 1)
     assert Counter(action for action, _ in emulators.answers("long"))["CreateAigcAudioTask"] == creates == len(WAITS)
     assert refused
