@@ -336,7 +336,9 @@ class MpsHook(BaseHook):
                 if status.state.ended:
                     return f"{task} is {status.word} at MPS: there is nothing to abort."
                 if status.state is not TaskState.WAIT:
-                    return f"{task} is {status.word} at MPS: it can be aborted only while it waits, and may be billed."
+                    # Where ``only_if`` is to be asked, a triggerer that came back from a stall may have ended the wait.
+                    cost = "" if only_if else ", and may be billed"
+                    return f"{task} is {status.word} at MPS: it can be aborted only while it waits{cost}."
                 if only_if and not await only_if():
                     return (
                         f"{task} goes on at MPS, for the next try of this Airflow task or the triggerer that took over."

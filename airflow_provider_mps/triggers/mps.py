@@ -133,11 +133,9 @@ class MpsTaskTrigger(BaseTrigger):
         expired = self.deadline is not None and time.time() >= self.deadline
         if not family.can_abort or not self.abort_on_kill or expired:
             # Airflow is not called to see who ended the wait: the first call stalls its triggerer for seconds (3.3.2).
+            # It may have been nobody, of a triggerer that stalled and came back: no word of bills.
             self.log.info(
-                "No longer waiting for %s task %s, and nothing was cancelled at MPS. "
-                "If it has not ended, it goes on at MPS and may be billed there.",
-                family.title,
-                self.mps_task_id,
+                "No longer waiting here for %s task %s. Nothing was cancelled at MPS.", family.title, self.mps_task_id
             )
             return
         try:
@@ -152,6 +150,8 @@ class MpsTaskTrigger(BaseTrigger):
 
         Airflow ends a trigger in the same way where a user clears the task, whose next try goes on with the task at
         MPS, and where a triggerer stalled and came back: its triggers run elsewhere by then (seen on 3.3.2).
+        Every question of a trigger goes through its supervisor's client, whose first use builds an API server in that
+        process (TriggerRunnerSupervisor.make_client). A connection kept in Airflow's database has been such a question.
         """
         ti = self.task_instance
         if ti is None:
