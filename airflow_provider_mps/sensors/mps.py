@@ -9,18 +9,17 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from airflow.providers.common.compat.sdk import (
+from airflow_provider_mps.api.errors import CallError, TaskFailedError, WaitTimeoutError
+from airflow_provider_mps.api.patience import patience
+from airflow_provider_mps.api.requests import seconds, task_id
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA, check_family
+from airflow_provider_mps.compat import (
     AirflowSensorTimeout,
     AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
 )
-
-from airflow_provider_mps.api.errors import CallError, TaskFailedError, WaitTimeoutError
-from airflow_provider_mps.api.patience import patience
-from airflow_provider_mps.api.requests import seconds, task_id
-from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA, check_family
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
