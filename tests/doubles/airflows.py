@@ -11,12 +11,16 @@ try:
     from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException, TaskDeferred
 except ImportError:  # before Airflow 3.2
     from airflow import DAG
-    from airflow.exceptions import AirflowRescheduleException, AirflowSkipException, TaskDeferred
+    from airflow.exceptions import (  # type: ignore[no-redef]
+        AirflowRescheduleException,
+        AirflowSkipException,
+        TaskDeferred,
+    )
 
     try:
         from airflow.sdk import task
     except ImportError:  # before Airflow 3
-        from airflow.decorators import task
+        from airflow.decorators import task  # type: ignore[no-redef, attr-defined]
 
 __all__ = ["DAG", "AirflowRescheduleException", "AirflowSkipException", "TaskDeferred", "alarm", "task"]
 

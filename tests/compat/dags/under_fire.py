@@ -50,17 +50,16 @@ def dag_of(dag_id: str, operator: type[CreateAigcAudioTaskOperator], **arguments
         is_paused_upon_creation=False,
         default_args={"retries": 1, "retry_delay": timedelta(seconds=1)},
     ) as dag:
-        made = operator(
+        made: Any = operator(
             task_id="create", model_name="GL", model_version="3.0-clip", scene_type="music", prompt=dag_id, **arguments
         )
-        urls: Any = made.output["audio_urls"]
+        urls = made.output["audio_urls"]
         if not arguments:
-            urls = AigcAudioTaskSensor(
+            sensor: Any = AigcAudioTaskSensor(
                 task_id="wait", mps_task_id=made.output, mode="reschedule", poke_interval=2, timeout=300
-            ).output["audio_urls"]
-        MpsToObjectStorageOperator(
-            task_id="keep", urls=urls, destination=f"file://{os.environ['KEPT_FILES']}/{dag_id}"
-        )
+            )
+            urls = sensor.output["audio_urls"]
+        MpsToObjectStorageOperator(task_id="keep", urls=urls, destination=f"file://{os.environ['KEPT_FILES']}/{dag_id}")
     return dag
 
 
