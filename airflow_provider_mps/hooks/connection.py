@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from airflow_provider_mps import compat
 from airflow_provider_mps.api.errors import InvalidArgumentError, InvalidConnectionError, shown
 from airflow_provider_mps.api.settings import INTL, SITES, ClientSettings, CredentialKind, CredentialSettings
 
@@ -132,14 +133,9 @@ async def shared_settings(conn_id: str) -> ClientSettings:
 
 async def _look_up(conn_id: str) -> ClientSettings:
     await asyncio.to_thread(_import_api)
-    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-
-    connection = await get_async_connection(conn_id)
-    return settings_of(conn_id, connection, await get_async_extra_dejson(connection))
+    return settings_of(conn_id, *await compat.connection_and_extra(conn_id))
 
 
 def _import_api() -> None:
     """Import what a wait needs: half a second the first time, too long for an event loop's thread."""
-    import airflow.providers.common.compat.connection  # noqa: F401
-
     import airflow_provider_mps.api.polling  # noqa: F401

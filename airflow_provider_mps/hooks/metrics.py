@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def stats() -> Any:
     """Airflow's Stats, loaded when it is first used."""
-    from airflow.providers.common.compat.sdk import Stats
+    from airflow_provider_mps.compat import Stats
 
     return Stats
 

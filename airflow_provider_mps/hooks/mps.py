@@ -10,13 +10,12 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, Unpack
 
-from airflow.providers.common.compat.sdk import BaseHook
-
 from airflow_provider_mps.api.errors import About, ApiError, CallError, Failure, MpsError
 from airflow_provider_mps.api.loop import PrivateLoop, RunningLoopError, in_a_loop
 from airflow_provider_mps.api.requests import checked_call, task_id
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState, in_seconds
 from airflow_provider_mps.api.trouble import GOES_ON, Trouble, in_words
+from airflow_provider_mps.compat import BaseHook
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.connection import checked_id, settings_of, shared_settings
 from airflow_provider_mps.hooks.metrics import report, stats

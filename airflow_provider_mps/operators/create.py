@@ -13,8 +13,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
-
 from airflow_provider_mps.api.errors import CallError, Failure, TaskFailedError
 from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
@@ -22,6 +20,7 @@ from airflow_provider_mps.api.redaction import digest, masked
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.api.trouble import Trouble
+from airflow_provider_mps.compat import AirflowTaskTimeout, conf
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.memory import Memory, OtherAccountError, Remembered, Stage

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_mps.api.cos import CosObject
 from airflow_provider_mps.api.errors import is_read
 from airflow_provider_mps.api.redaction import digest
@@ -22,6 +20,7 @@ from airflow_provider_mps.api.requests import (
 )
 from airflow_provider_mps.api.sdk_types import with_numbers
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA
+from airflow_provider_mps.compat import BaseOperator
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Never
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
-
 from airflow_provider_mps.api.errors import AmbiguousCreateError, CallError, Failure, NoRoomError
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.trouble import in_words
+from airflow_provider_mps.compat import AirflowTaskTimeout
 from airflow_provider_mps.telling import tell
 from airflow_provider_mps.triggers.room import MpsRoomTrigger
 from airflow_provider_mps.waiting import InterruptedWaitError, WaitsForTask, airflows_timeout

@@ -9,19 +9,18 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from airflow.providers.common.compat.sdk import (
+from airflow_provider_mps.api.errors import CallError, Failure, TaskFailedError, WaitTimeoutError
+from airflow_provider_mps.api.patience import patience
+from airflow_provider_mps.api.requests import seconds, task_id
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA, check_family, in_seconds
+from airflow_provider_mps.api.trouble import GOES_ON, Trouble
+from airflow_provider_mps.compat import (
     AirflowSensorTimeout,
     AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
 )
-
-from airflow_provider_mps.api.errors import CallError, Failure, TaskFailedError, WaitTimeoutError
-from airflow_provider_mps.api.patience import patience
-from airflow_provider_mps.api.requests import seconds, task_id
-from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA, check_family, in_seconds
-from airflow_provider_mps.api.trouble import GOES_ON, Trouble
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.telling import tell, told_errors

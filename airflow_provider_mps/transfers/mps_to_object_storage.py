@@ -16,8 +16,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack, cast
 from urllib.parse import unquote, urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseOperator
-
 from airflow_provider_mps.api.cos import CosObject, signed_url
 from airflow_provider_mps.api.errors import (
     DownloadError,
@@ -28,6 +26,7 @@ from airflow_provider_mps.api.errors import (
 from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.settings import is_loopback
+from airflow_provider_mps.compat import AirflowNotFoundException, BaseOperator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage
 from airflow_provider_mps.telling import told_errors
@@ -134,7 +133,7 @@ class MpsToObjectStorageOperator(BaseOperator):
             raise InvalidArgumentError("overwrite", f"must be True or False, not {_shown(self.overwrite)}")
 
     def _folder(self) -> ObjectStoragePath:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
+        from airflow_provider_mps.compat import ObjectStoragePath
 
         given, conn_id = self.destination, self.storage_conn_id
         if conn_id is not None and not isinstance(conn_id, str):

@@ -8,7 +8,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from tencentcloud.mps.v20190612 import errorcodes
 
 import airflow_provider_mps
@@ -26,6 +25,7 @@ from airflow_provider_mps.api.errors import (
 from airflow_provider_mps.api.redaction import digest
 from airflow_provider_mps.api.settings import CredentialKind, CredentialSettings
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, TaskFamily
+from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.errors import airflow_errors
 from tests.api.conftest import settings

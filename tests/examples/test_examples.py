@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_mps.emulator import EmulatedTask, MpsEmulator, RecordedRequest
+from tests.doubles.airflows import DAG
 from tests.doubles.movies import track_kinds
 from tests.doubles.sdk_models import misfits
 

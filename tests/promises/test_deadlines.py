@@ -14,13 +14,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout, timeout
 
 from airflow_provider_mps.api import client
 from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, CallError, Failure, WaitTimeoutError
 from airflow_provider_mps.api.patience import Patience
+from airflow_provider_mps.compat import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from tests.doubles.airflows import alarm
 from tests.doubles.emulators import emulated
 from tests.doubles.in_time import ends
 from tests.doubles.task_instances import State, TaskInstance
@@ -229,7 +230,7 @@ def test_an_alarm_at_any_moment_is_heard(operator: type[Any], mps: MpsEmulator) 
         instance.run_id = f"run-{run}"
         task = instance.make()
         try:
-            with timeout(chance.uniform(0.001, 0.4)):
+            with alarm(chance.uniform(0.001, 0.4)):
                 task.execute(instance.context)
         except BaseException as error:
             struck.append(error)

@@ -5,9 +5,9 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, TaskFailedError
+from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.memory import NotRememberedError, OtherAccountError
 from airflow_provider_mps.operators.mps import MpsApiOperator

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_mps.api.errors import (
     AmbiguousCreateError,
@@ -16,6 +15,7 @@ from airflow_provider_mps.api.errors import (
     TaskFailedError,
     WaitTimeoutError,
 )
+from airflow_provider_mps.compat import AirflowFailException, AirflowSensorTimeout
 from airflow_provider_mps.emulator import FaultKind
 from tests.doubles.task_instances import State
 from tests.doubles.ways import Way

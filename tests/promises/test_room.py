@@ -11,13 +11,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_mps.api import patience, room
 from airflow_provider_mps.api.errors import NoRoomError
+from airflow_provider_mps.compat import AirflowFailException, AirflowTaskTimeout
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from airflow_provider_mps.triggers.room import MpsRoomTrigger
+from tests.doubles.airflows import TaskDeferred
 from tests.doubles.emulators import CREATE, emulated
 from tests.doubles.in_time import ends
 from tests.doubles.logs import Lines

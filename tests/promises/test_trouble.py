@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
 from airflow_provider_mps.api import patience, trouble
+from airflow_provider_mps.compat import AirflowSensorTimeout
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator

@@ -5,17 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    TaskDeferred,
-)
 
 from airflow_provider_mps.api.errors import InvalidArgumentError, NoResultError, TaskFailedError
+from airflow_provider_mps.compat import AirflowFailException, AirflowSensorTimeout
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.sensors.mps import AigcAudioTaskSensor
+from tests.doubles.airflows import AirflowSkipException, TaskDeferred
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.logs import Lines, no_secret_in
 from tests.doubles.seen import MUSIC_ARGUMENTS
