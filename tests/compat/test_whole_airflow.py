@@ -22,7 +22,7 @@ class WatchedAirflow(AirflowStandalone):
     """One that is only watched from outside, by its database: the API is another one in each version."""
 
     def __enter__(self) -> "WatchedAirflow":
-        self._home.mkdir(parents=True)
+        self.home.mkdir(parents=True)
         if AIRFLOW >= (3,):
             self.start("standalone")
         else:
@@ -34,7 +34,7 @@ class WatchedAirflow(AirflowStandalone):
 
     def state(self, dag_id: str) -> str:
         """The state of a DAG's only run; empty before there is one."""
-        with closing(sqlite3.connect(f"file:{self._home / 'airflow.db'}?mode=ro", uri=True, timeout=60)) as database:
+        with closing(sqlite3.connect(f"file:{self.home / 'airflow.db'}?mode=ro", uri=True, timeout=60)) as database:
             try:
                 row = database.execute("SELECT state FROM dag_run WHERE dag_id = ?", (dag_id,)).fetchone()
             except sqlite3.OperationalError:  # there is no table yet
