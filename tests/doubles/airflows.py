@@ -22,7 +22,12 @@ except ImportError:  # before Airflow 3.2
     except ImportError:  # before Airflow 3
         from airflow.decorators import task  # type: ignore[no-redef, attr-defined]
 
-__all__ = ["DAG", "AirflowRescheduleException", "AirflowSkipException", "TaskDeferred", "alarm", "task"]
+try:
+    from airflow.sdk.io import attach
+except ImportError:  # before Airflow 3
+    from airflow.io.store import attach  # type: ignore[no-redef, import-not-found]
+
+__all__ = ["DAG", "AirflowRescheduleException", "AirflowSkipException", "TaskDeferred", "alarm", "attach", "task"]
 
 
 @contextmanager
