@@ -1,7 +1,7 @@
 """`make compat`: the tests that tell what a version of Airflow can do, each version in an environment of its own.
 
-An environment stays in .compat/ and is made anew when this file or pyproject.toml has changed. Airflow and what it needs are as old as
-that release, as with Airflow's own constraints; what only the tests need is of today.
+An environment stays in .compat/ and is made anew when this file or pyproject.toml has changed. Airflow and what it
+needs are as old as that release, as with Airflow's own constraints; what only the tests need is of today.
 """
 
 import json
@@ -58,7 +58,10 @@ def python_of(release: Release) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     asked, pinned = folder / "in.txt", folder / "constraints.txt"
     asked.write_text("\n".join([f"apache-airflow=={release.version}", *WITH_AIRFLOW]))
-    uv("venv", "--clear", "--python", release.python, folder / "venv")
+    try:
+        uv("venv", "--clear", "--no-python-downloads", "--python", release.python, folder / "venv")
+    except subprocess.CalledProcessError:  # it is not on this machine: the one that runs this is
+        uv("venv", "--clear", "--python", sys.executable, folder / "venv")
     old = ("--exclude-newer", release.day, "--prerelease", "if-necessary-or-explicit")
     uv("pip", "compile", asked, "--python", python, *old, "--no-header", "--no-annotate", "--output-file", pinned)
     uv("pip", "install", "--python", python, "--requirement", pinned)
@@ -101,7 +104,7 @@ def main() -> int:
         if named and release.version not in named:
             continue
         passed, told = run(release)
-        print(json.dumps({"airflow": release.version, "python": release.python, "passed": passed, **told}), flush=True)
+        print(json.dumps({"airflow": release.version, "passed": passed, **told}), flush=True)
         ended |= not passed and not release.may_fail
     return ended
 

@@ -1,6 +1,7 @@
 """A scheduler and a triggerer of this version of Airflow: what a task that is paid for survives."""
 
 import json
+import platform
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -91,7 +92,10 @@ def polls(emulator: MpsEmulator, dag_id: str) -> int:
     return sum(request.params.get("TaskId") in ids for request in emulator.requests)
 
 
-def test_a_wait_survives_the_triggerer(ended: Callable[[str], Ended]) -> None:
+def test_a_wait_survives_the_triggerer(
+    ended: Callable[[str], Ended], record_property: Callable[[str, object], None]
+) -> None:
+    record_property("python", platform.python_version())
     assert ended("in_the_triggerer") == Ended("success", creates=1, files=1)
 
 
