@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 
 from airflow_provider_mps.compat import AirflowTaskTimeout
 
@@ -32,7 +33,10 @@ __all__ = ["DAG", "AirflowRescheduleException", "AirflowSkipException", "TaskDef
 
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """End what runs within it as Airflow's task runner does at ``execution_timeout``: by a signal."""
+    """End what runs within it as Airflow's task runner does at ``execution_timeout``: by a signal, in a main thread."""
+    if current_thread() is not main_thread():
+        yield
+        return
 
     def ring(*_: object) -> None:
         raise AirflowTaskTimeout("Timeout")

@@ -65,4 +65,4 @@ there = here | {"deferrable": True}
 in_the_triggerer = dag_of("in_the_triggerer", CreateAigcAudioTaskOperator, **there)
 by_a_sensor = dag_of("by_a_sensor", CreateAigcAudioTaskOperator)
 process_killed = dag_of("process_killed", KilledWhileItWaits, **here)
-fails_after_execute = dag_of("fails_after_execute", FailsAfterExecute, **there)
+fails_after_execute = dag_of("fails_after_execute", FailsAfterExecute, **here)
