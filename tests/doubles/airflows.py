@@ -28,7 +28,16 @@ try:
 except ImportError:  # before Airflow 3
     from airflow.io.store import attach  # type: ignore[no-redef, import-not-found]
 
-__all__ = ["DAG", "AirflowRescheduleException", "AirflowSkipException", "TaskDeferred", "alarm", "attach", "task"]
+__all__ = [
+    "DAG",
+    "AirflowRescheduleException",
+    "AirflowSkipException",
+    "TaskDeferred",
+    "alarm",
+    "attach",
+    "let_execute",
+    "task",
+]
 
 
 @contextmanager
@@ -48,3 +57,14 @@ def alarm(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def let_execute() -> None:
+    """Airflow 2 keeps who calls ``execute()`` for the thread that has imported it alone; tests have other threads."""
+    try:
+        from airflow.models.baseoperator import ExecutorSafeguard  # type: ignore[import-not-found]
+    except ImportError:  # Airflow 3
+        return
+    here = getattr(ExecutorSafeguard, "_sentinel", None)
+    if here is not None and not hasattr(here, "callers"):
+        here.callers = {}
