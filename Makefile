@@ -1,5 +1,4 @@
-# `make demo`, `make test`, `make e2e`, `make cluster`, `make fuzz`, `make live`, `make lint`, `make ui`, `make clean`:
-# each sets up what it needs, once.
+# Each target sets up what it needs, once.
 PYTHON ?= python3
 DAG ?= generate_soundtrack
 
@@ -12,7 +11,7 @@ CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 	"Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is " + sys.version.split()[0] + \
 	". Name another one: make PYTHON=python3.12")
 
-.PHONY: demo test e2e chromium cluster servers fuzz live lint ui constraints clean
+.PHONY: demo test e2e compat chromium cluster servers fuzz live lint ui constraints clean
 
 demo: $(READY)
 	$(BIN)/python -m scripts.demo $(DAG)
@@ -23,6 +22,10 @@ test: $(READY)
 
 e2e: $(READY)
 	$(BIN)/python -m pytest -m e2e
+
+# Each Airflow from 2.11 on, or those of RELEASES="2.11.2 3.0.6".
+compat: $(READY)
+	$(BIN)/python -m scripts.compat $(RELEASES)
 
 # What `make e2e` plays the results in: as root, on Debian.
 chromium:
@@ -66,7 +69,7 @@ constraints: $(READY)
 		--no-annotate --no-header --output-file constraints.txt pyproject.toml
 
 clean:
-	rm -rf $(VENV) .airflow .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .airflow .compat .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
         BaseOperator as BaseOperator,
         BaseOperatorLink as BaseOperatorLink,
         BaseSensorOperator as BaseSensorOperator,
+        Connection as Connection,
         ObjectStoragePath as ObjectStoragePath,
         PokeReturnValue as PokeReturnValue,
         Stats as Stats,
@@ -37,6 +37,7 @@ _PLACES = {
     "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
     "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
     "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
+    "Connection": ("airflow.sdk", "airflow.models.connection"),
     "ObjectStoragePath": ("airflow.sdk", "airflow.io.path"),
     "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
     "Stats": ("airflow.sdk.observability.stats", "airflow.observability.stats", "airflow.stats"),
@@ -57,12 +58,17 @@ def __getattr__(name: str) -> Any:
 
 
 async def connection_and_extra(conn_id: str) -> tuple[Any, dict[str, Any]]:
-    """An Airflow connection and its Extra, read without blocking the event loop."""
-    base: Any = __getattr__("BaseHook")
-    if hasattr(base, "aget_connection"):
-        connection = await base.aget_connection(conn_id)
-    else:  # before Airflow 3.1
-        connection = await asyncio.to_thread(base.get_connection, conn_id)
-    if hasattr(connection, "aextra_dejson"):
+    """An Airflow connection and its Extra, read without blocking the event loop.
+
+    Before Airflow 3.3.2 ``aget_connection``, where there is one, masks secrets by a call that stalls the triggerer's
+    event loop. asgiref's threads, and no others: a look-up goes back from them to the event loop that called.
+    """
+    from asgiref.sync import sync_to_async
+
+    from airflow_provider_mps.compat import BaseHook, Connection
+
+    if hasattr(Connection, "aextra_dejson"):
+        connection = await BaseHook.aget_connection(conn_id)
         return connection, await connection.aextra_dejson()
-    return connection, await asyncio.to_thread(lambda: connection.extra_dejson)  # it masks, which may ask Airflow
+    connection = await sync_to_async(BaseHook.get_connection)(conn_id)
+    return connection, await sync_to_async(lambda: connection.extra_dejson)()  # it masks, too

@@ -15,7 +15,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_mps.compat import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout, BaseOperator
-from tests.doubles.airflows import AirflowRescheduleException, AirflowSkipException, TaskDeferred, alarm
+from tests.doubles.airflows import AirflowRescheduleException, AirflowSkipException, TaskDeferred, alarm, let_execute
 from tests.doubles.in_time import ends
 
 
@@ -169,6 +169,7 @@ class TaskInstance:
     def _execute(self, task: BaseOperator, execute: Callable[..., Any]) -> Any:
         """As Airflow's task runner does, whose function for this has another name in each version."""
         limit = task.execution_timeout
+        let_execute()
         try:
             with alarm(limit.total_seconds()) if limit else nullcontext():
                 return execute(context=self.context)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_mps.api.errors import InvalidArgumentError, InvalidConnectionError
@@ -22,6 +21,7 @@ from airflow_provider_mps.transfers.mps_to_object_storage import (
     ExpiredUrlError,
     MpsToObjectStorageOperator,
 )
+from tests.doubles.airflows import attach
 from tests.doubles.logs import Lines, no_secret_in
 from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.servers import Handler, LoopbackServer, hang

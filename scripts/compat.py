@@ -1,0 +1,113 @@
+"""`make compat`: the tests that tell what a version of Airflow can do, each version in an environment of its own.
+
+An environment stays in .compat/ and is made anew when this file or pyproject.toml has changed. Airflow and what it
+needs are as old as that release, as with Airflow's own constraints; what only the tests need is of today.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).parents[1]
+HOME = ROOT / ".compat"
+SUITE = (
+    "tests/test_imports.py",
+    "tests/promises/test_paid_once.py",
+    "tests/compat",
+)
+WITH_AIRFLOW = ("aiohttp", "botocore", "httpx", "pendulum", "tenacity", "apache-airflow-providers-fab")
+FOR_TESTS = ("hypothesis", "jsonschema", "psutil", "pytest", "pytest-xdist", "trustme")
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of Airflow.
+
+    :param day: when it was out, as a date: newer packages are not taken.
+    :param python: the newest that it runs on, up to what this package supports.
+    :param may_fail: it is a pre-release, whose failures are only told.
+    """
+
+    version: str
+    day: str
+    python: str
+    may_fail: bool = False
+
+
+RELEASES = (
+    Release("2.11.2", "2026-03-15", "3.12"),
+    Release("3.0.6", "2025-08-30", "3.12"),
+    Release("3.1.8", "2026-03-15", "3.13"),
+    Release("3.2.2", "2026-06-01", "3.13"),
+    Release("3.3.2", "2026-10-01", "3.13"),
+    Release("3.4.0b2", "2026-11-01", "3.13", may_fail=True),
+)
+
+
+def python_of(release: Release) -> Path:
+    """The Python of a release's environment, which is made if it is not there."""
+    folder = HOME / release.version
+    python, ready = folder / "venv" / "bin" / "python", folder / "ready"
+    made_from = [Path(__file__), ROOT / "pyproject.toml"]
+    if ready.exists() and all(ready.stat().st_mtime > path.stat().st_mtime for path in made_from):
+        return python
+    folder.mkdir(parents=True, exist_ok=True)
+    asked, pinned = folder / "in.txt", folder / "constraints.txt"
+    asked.write_text("\n".join([f"apache-airflow=={release.version}", *WITH_AIRFLOW]))
+    try:
+        uv("venv", "--clear", "--no-python-downloads", "--python", release.python, folder / "venv")
+    except subprocess.CalledProcessError:  # it is not on this machine: the one that runs this is
+        uv("venv", "--clear", "--python", sys.executable, folder / "venv")
+    old = ("--exclude-newer", release.day, "--prerelease", "if-necessary-or-explicit")
+    uv("pip", "compile", asked, "--python", python, *old, "--no-header", "--no-annotate", "--output-file", pinned)
+    uv("pip", "install", "--python", python, "--requirement", pinned)
+    own = ("--constraint", pinned, "--editable", f"{ROOT}[cos,emulator]")
+    uv("pip", "install", "--python", python, *own, *FOR_TESTS)
+    ready.touch()
+    return python
+
+
+def uv(*arguments: object) -> None:
+    """Run uv, from the environment that this runs in or the machine's."""
+    beside = Path(sys.executable).parent / "uv"
+    subprocess.run([beside if beside.exists() else "uv", "--quiet", *map(str, arguments)], check=True, cwd=ROOT)
+
+
+def run(release: Release) -> tuple[bool, dict[str, str]]:
+    """Whether a release passes, and what its tests have told."""
+    results = HOME / release.version / "results.xml"
+    results.unlink(missing_ok=True)
+    command = ["-m", "pytest", "--show-capture=no", "--tb=short", "-q", "-n", "3", "--dist", "loadfile"]
+    # -m: what is marked compat is left out elsewhere.
+    which = ["-m", "not e2e", "-o", "junit_family=xunit1", f"--junitxml={results}", *SUITE]
+    failed = subprocess.run(
+        [python_of(release), *command, *which], cwd=ROOT, env=os.environ | {"PYTHONWARNINGS": "ignore"}, check=False
+    ).returncode
+    told = {}
+    if results.exists():
+        tree = ElementTree.parse(results)
+        told = {each.attrib["name"]: each.attrib["value"] for each in tree.iter("property")}
+    return not failed, told
+
+
+def main() -> int:
+    """Run the releases that are named, or all. One line of JSON for each goes to standard output."""
+    named = sys.argv[1:]
+    if unknown := set(named) - {release.version for release in RELEASES}:
+        sys.exit(f"There is no {', '.join(sorted(unknown))} among {', '.join(each.version for each in RELEASES)}.")
+    ended = 0
+    for release in RELEASES:
+        if named and release.version not in named:
+            continue
+        passed, told = run(release)
+        print(json.dumps({"airflow": release.version, "passed": passed, **told}), flush=True)
+        ended |= not passed and not release.may_fail
+    return ended
+
+
+if __name__ == "__main__":
+    sys.exit(main())
