@@ -95,8 +95,8 @@ class Pace:
     GROWTH = 0.004
     """The share of the limit by which it grows back each second."""
     QUIET_SECONDS = 25.0
-    """Processes that share a limit are mostly cut again sooner. After that, growth rises with the cube of the time since
-    the last cut: slow enough at first for those that were only lucky."""
+    """Processes that share a limit are mostly cut again sooner. After that, growth rises with the cube of the time
+    since the last cut: slowly at first, for those that were only lucky."""
     CATCH_UP_SECONDS = 0.005
     """How much of a late call's lateness the next one may make good; more would bunch them."""
     AFTER_CUT_SECONDS = 1.0

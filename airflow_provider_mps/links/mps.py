@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom, mask_secret
 
 from airflow_provider_mps.api.cos import CosObject, reachable_url
+from airflow_provider_mps.api.tasks import CONSOLE_XCOM
 from airflow_provider_mps.hooks.mps import MpsHook
 
 if TYPE_CHECKING:
@@ -16,10 +17,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CONSOLE_XCOM = "cos_console_url"
 
-
-class _XComLink(BaseOperatorLink):
+class XComLink(BaseOperatorLink):
     """Leads to what an XCom of the task holds: a URL, or the first of a list.
 
     A file in the user's own bucket has a URL without a signature, to which a private bucket answers 403: the link is
@@ -57,28 +56,28 @@ class _XComLink(BaseOperatorLink):
             return url
 
 
-class ListenLink(_XComLink):
+class ListenLink(XComLink):
     """The first audio file of the result; good for as long as its URL is."""
 
     label = "Listen"
     key = "audio_urls"
 
 
-class WatchLink(_XComLink):
+class WatchLink(XComLink):
     """The first video of the result; good for as long as its URL is."""
 
     label = "Watch"
     key = "video_urls"
 
 
-class ViewLink(_XComLink):
+class ViewLink(XComLink):
     """The first image of the result; good for as long as its URL is."""
 
     label = "View"
     key = "image_urls"
 
 
-class StoredInCosLink(_XComLink):
+class StoredInCosLink(XComLink):
     """The bucket's folder in the COS console of the account's site."""
 
     label = "Stored in COS"

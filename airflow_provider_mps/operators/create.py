@@ -8,7 +8,8 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -50,14 +51,20 @@ class CreateTaskOperator(WaitsForTask):
     :param durable: whether to remember the TaskId over retries (Airflow 3.3 and later).
     :param retry_ambiguous_create: whether Airflow may retry after a create that may have run, and so may pay twice.
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait.
+    :param end_from_trigger: whether the triggerer itself ends this Airflow task, with its XComs, where the wait there
+        ends well: no worker resumes it (Airflow 3.3 and later). What Airflow and this package do on a worker at a
+        task's end is left out: listeners such as OpenLineage's, ``post_execute``, signing the link to a file in a
+        bucket, comparing the result with the request. A clear after that delivers the same file once more; the next
+        clear makes, and pays for, a new one. A worker ends a task that has outlets, and any where Airflow has a backend
+        for XComs.
 
     Returns the TaskId. Having waited, it also pushes the XComs ``result`` and the lists of URLs of its family.
     """
 
     request: ClassVar[RequestShape]
     abort_on_kill = True
+    xcoms: ClassVar[Mapping[str, str]] = {"return_value": "task_id", "result": "result"}
     template_fields: Sequence[str] = ("mps_conn_id", "cos_region")
-    store_cos_param: Mapping[str, Any] | None = None
     ui_color = "#d9ecff"
     text_fields: ClassVar[frozenset[str]] = frozenset({"mps_conn_id"})
     """Template fields that are text whatever they look like: native rendering would make a number of "2.10"."""
@@ -93,6 +100,7 @@ class CreateTaskOperator(WaitsForTask):
         durable: bool = True,
         retry_ambiguous_create: bool = False,
         max_poll_failures: int = 10,
+        end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         for name in self.request.fields:
@@ -107,6 +115,7 @@ class CreateTaskOperator(WaitsForTask):
         self.durable = durable
         self.retry_ambiguous_create = retry_ambiguous_create
         self.max_poll_failures = max_poll_failures
+        self.end_from_trigger = end_from_trigger
         self._hook: MpsHook | None = None
         self._memory: Memory | None = None
         self._rendering_text = False
@@ -172,7 +181,10 @@ class CreateTaskOperator(WaitsForTask):
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Go on after the triggerer's wait."""
         with airflow_errors():
-            return self._finish(context, self._remember(context, self.hook, ""), self.status_after(event))
+            memory = self._remember(context, self.hook, "")
+            with self._failure_remembered(memory):
+                status = self.status_after(event)
+            return self._finish(context, memory, status)
 
     def dry_run(self) -> None:
         """Log the request as it would be sent (secrets masked), its digest, and what is known to go wrong with it.
@@ -262,6 +274,11 @@ class CreateTaskOperator(WaitsForTask):
             status = self._found(hook, memory, entry, deadline)
             if status:
                 memory.adopted(entry)
+                if cleared and self.end_from_trigger and status.state is TaskState.DONE:
+                    self.log.warning(
+                        "A triggerer cannot note that it delivered a task: this may be a file that you have. "
+                        "To create, and pay for, a new one, clear this Airflow task once more after it has ended."
+                    )
             return status
         if cleared or self.request.repeatable:
             return None  # a request with a SessionId is sent again, and does not make a second task
@@ -353,15 +370,20 @@ class CreateTaskOperator(WaitsForTask):
             message = self.family.still_running_message(mps_task_id, time.monotonic() - began)
             raise AirflowTaskTimeout(f"execution_timeout: {message}") from error
 
-    def _finish(self, context: Context, memory: Memory, status: TaskStatus) -> str:
+    @contextmanager
+    def _failure_remembered(self, memory: Memory) -> Iterator[None]:
         try:
-            self.family.check(status)
+            yield
         except TaskFailedError:
             memory.reached(Stage.FAILED)
             raise
+
+    def _finish(self, context: Context, memory: Memory, status: TaskStatus) -> str:
+        with self._failure_remembered(memory):
+            self.family.check(status)
         self.log_files(status)
         self._compare(status)
-        self.push_files(context, status, self.store_cos_param)
+        self.push_files(context, status)
         context["ti"].xcom_push(key="result", value=self.family.result(status))
         memory.reached(Stage.DONE)
         return status.task_id

@@ -39,7 +39,7 @@ class Call(NamedTuple):
     """A call of one of several processes, and whether the service answered or throttled it."""
 
     at: float
-    index: int
+    process: int
     allowed: bool
 
 
@@ -143,7 +143,7 @@ def shared_by(paces: list[Pace], seconds: float, seed: int, leave_after: float =
 @pytest.mark.parametrize("seed", range(3))
 def test_three_processes_settle_near_fair_shares_of_one_limit(seed: int) -> None:
     calls = [call for call in shared_by([Pace(LIMIT) for _ in range(3)], 120.0, seed) if call.at > 30.0]
-    answered = Counter(call.index for call in calls if call.allowed)
+    answered = Counter(call.process for call in calls if call.allowed)
     assert answered.total() >= 0.85 * LIMIT * 90.0
     assert len(calls) - answered.total() < 0.02 * len(calls)
     assert all(each > LIMIT * 90.0 / 3 / 2 for each in answered.values())
