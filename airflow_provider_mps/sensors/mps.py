@@ -39,6 +39,21 @@ _SHORTEST_SECONDS = 0.1
 _SHORTEST_POKE_SECONDS = 1.0
 
 
+def _as_template(sensor: TaskSensor, value: Any) -> str | None:
+    """The text that a triggerer renders to what an argument stands for; None where it cannot."""
+    upstream: Any = getattr(value, "operator", None)  # of an XComArg that was neither mapped nor zipped
+    if upstream is not None and not upstream.is_mapped:
+        group = upstream.get_closest_mapped_task_group()
+        if group is not None and group is not sensor.get_closest_mapped_task_group():
+            return None
+        index = "-1" if group is None else "ti.map_index"
+        return f"{{{{ ti.xcom_pull(task_ids={upstream.task_id!r}, key={value.key!r}, map_indexes={index}) }}}}"
+    # In a triggerer, a pull of all indexes is never answered (3.3.2), and the wait would hang.
+    if not isinstance(value, str) or ("xcom_pull" in value and "map_indexes" not in value):
+        return None
+    return value
+
+
 class TaskSensor(WaitsForTask, BaseSensorOperator):
     """Waits for a task of one family. Base of the sensors below.
 
@@ -48,9 +63,10 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait. With
         ``mode="reschedule"`` each poke begins a new count, and ``timeout`` is what ends the wait; a task that MPS does
         not know ends it sooner.
-    :param start_from_trigger: whether the wait begins in the triggerer, without a worker (Airflow 3.3 and later, and
-        not for a mapped sensor; a worker begins it there). Templates may then use what Airflow itself offers, and no
-        macros or filters of the DAG's own.
+    :param start_from_trigger: whether the wait begins in the triggerer, without a worker (Airflow 3.3 and later). A
+        worker begins it all the same where the sensor is mapped, or waits for what a mapped task returned, or has a
+        template with an ``xcom_pull`` without ``map_indexes``, which a triggerer cannot do. Its templates may use what
+        Airflow itself offers, and no macros or filters of the DAG's own.
     :param end_from_trigger: whether the triggerer itself ends this Airflow task, with its XComs, where the wait there
         ends well: no worker resumes it (Airflow 3.3 and later). What Airflow does on a worker at a task's end is left
         out: listeners such as OpenLineage's, ``post_execute``, signing the link to a file in a bucket. A worker ends a
@@ -90,10 +106,8 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
 
     def _start(self) -> StartTriggerArgs | None:
         """What Airflow makes the trigger from, without a worker; its templates are rendered in the triggerer."""
-        fields = {name: getattr(self, name) for name in self.template_fields}
-        # As text, an XComArg is the template that pulls it; one that was mapped or zipped is not.
-        fields = {name: value if isinstance(value, str) else str(value) for name, value in fields.items()}
-        if any(" object at 0x" in value for value in fields.values()):
+        fields = {name: _as_template(self, getattr(self, name)) for name in self.template_fields}
+        if None in fields.values():
             return None
         ends = min(self.timeout, self._execution_seconds)
         airflow_ends = min(self.timeout + TRIGGERER_DOWN_SECONDS, self._execution_seconds)
