@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, XCom
 
-from airflow_provider_mps.api.errors import MpsError, TaskFailedError, WaitTimeoutError
+from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError, sentences
 from airflow_provider_mps.api.requests import count, flag
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
@@ -28,10 +28,18 @@ TRIGGERER_DOWN_SECONDS = 120
 """The trigger itself keeps the deadline. Airflow's own, later one is for where no triggerer runs."""
 
 
+def airflows_timeout(deadline: float | None) -> timedelta | None:
+    """When Airflow itself is to end a deferral whose trigger keeps a deadline (POSIX time)."""
+    return None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time()) + TRIGGERER_DOWN_SECONDS)
+
+
 class InterruptedWaitError(MpsError):
     """Raise when the triggerer could not go on waiting; the task goes on, and a retry waits for it."""
 
     retry_helps = True
+    in_console = True
+    cost = "The task goes on at MPS and may be billed"
+    advice = "A retry of this Airflow task goes on waiting for it"
 
 
 class WaitsForTask(BaseOperator):
@@ -67,13 +75,18 @@ class WaitsForTask(BaseOperator):
     def hook(self) -> MpsHook:
         return MpsHook(self.mps_conn_id)
 
-    def defer_until_ended(self, mps_task_id: str, poll_interval: float, deadline: float | None) -> None:
+    def defer_until_ended(
+        self,
+        mps_task_id: str,
+        poll_interval: float,
+        deadline: float | None,
+        accepted_at: float | None = None,
+        model: str = "",
+        ticket: float | None = None,
+    ) -> None:
         """Hand the wait to the triggerer; the task goes on in ``execute_complete``, or ends there."""
         if self.end_from_trigger and (reason := self._needs_a_worker()):
             self.log.info("end_from_trigger: a worker ends this task all the same: %s.", reason)
-        timeout = None
-        if deadline is not None:
-            timeout = timedelta(seconds=max(0.0, deadline - time.time()) + TRIGGERER_DOWN_SECONDS)
         self.defer(
             trigger=MpsTaskTrigger(
                 kind=self.family.kind,
@@ -84,9 +97,12 @@ class WaitsForTask(BaseOperator):
                 max_poll_failures=self.max_poll_failures,
                 abort_on_kill=self.abort_on_kill,
                 **self.ending,
+                accepted_at=accepted_at,
+                model=model,
+                ticket=ticket,
             ),
             method_name="execute_complete",
-            timeout=timeout,
+            timeout=airflows_timeout(deadline),
         )
 
     @property
@@ -122,19 +138,25 @@ class WaitsForTask(BaseOperator):
         if not isinstance(mps_task_id, str) or not mps_task_id:
             raise InterruptedWaitError(f"The trigger's event names no task: {sorted(given)}")
         if given.get("status") == "timeout":
-            raise WaitTimeoutError(message)
+            raise WaitTimeoutError.read(message)
         if given.get("status") == "failed":
-            raise TaskFailedError(message)
-        status = self.hook.describe(self.family, mps_task_id)
+            raise TaskFailedError.read(message)
+        reason, *parts = message.split("\n")
+        stopped = f"The triggerer stopped waiting: {reason}"
+        try:
+            status = self.hook.describe(self.family, mps_task_id)
+        except CallError as error:
+            if given.get("status") == "error":
+                error.details = sentences(*parts[:1], f"Asked once more: {error.what}", error.details)
+                error.what = stopped
+            raise
         if not status.state.ended:
-            raise InterruptedWaitError(
-                f"{self.family.title} task {mps_task_id} is {status.word}, and the triggerer stopped waiting for it: "
-                f"{message}. It goes on at MPS; a retry goes on waiting for it."
-            )
+            task = f"It is {self.family.title} task {mps_task_id}, {status.word}"
+            raise InterruptedWaitError(stopped, details=sentences(task, *parts[2:]))
         return status
 
-    def log_change(self, status: TaskStatus, seconds: float) -> None:
-        log_change(self.log, status, seconds)
+    def log_change(self, accepted: bool, status: TaskStatus, seconds: float) -> None:
+        log_change(self.log, accepted, status, seconds)
 
     def log_files(self, status: TaskStatus) -> None:
         log_files(self.log, self.family, status)

@@ -6,11 +6,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 import psutil
@@ -146,12 +147,27 @@ class AirflowStandalone:
             process.kill()
         psutil.wait_procs(killed, timeout=20)
 
+    def kill_scheduler(self) -> None:
+        """End the scheduler by SIGKILL. Its workers go on."""
+        [scheduler] = self.processes("airflow scheduler")
+        killed = [scheduler, *(process for process in scheduler.children() if "serve-logs" in process.cmdline()[0])]
+        for process in killed:
+            process.kill()
+        psutil.wait_procs(killed, timeout=20)
+
     # The REST API
 
     def api(self, method: str, path: str, json: Any = None) -> Any:
         """Call Airflow's REST API at ``/api/v2`` and return the decoded answer; httpx.HTTPStatusError if refused."""
         response = self._http.request(method, f"/api/v2{path}", json=json).raise_for_status()
         return response.json() if response.content else None
+
+    def all(self, path: str, key: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """Yield what a list of the REST API holds, under ``key`` on each of its pages."""
+        offset = 0
+        while page := self.api("GET", f"{path}?{urlencode({**params, 'limit': 100, 'offset': offset})}")[key]:
+            yield from page
+            offset += len(page)
 
     def trigger(self, dag_id: str, **conf: Any) -> str:
         """Unpause a DAG, as soon as it is known, and start a run with ``conf`` over its params; return the run's id."""
@@ -177,6 +193,10 @@ class AirflowStandalone:
         """Return a task instance as the REST API gives it: ``id``, ``state``, ``try_number`` ..."""
         task: dict[str, Any] = self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
         return task
+
+    def mapped(self, dag_id: str, run_id: str, task_id: str) -> list[dict[str, Any]]:
+        """Return the instances of a mapped task as the REST API gives them."""
+        return list(self.all(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/listMapped", "task_instances"))
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """Return what a task has pushed."""

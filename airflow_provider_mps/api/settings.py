@@ -30,6 +30,16 @@ class Site:
     console: str
     refused_regions: tuple[str, ...] = ()
 
+    @property
+    def mps_page(self) -> str:
+        """MPS in the console."""
+        return f"{self.console}/mps"
+
+    @property
+    def tasks_page(self) -> str:
+        """The tasks of ProcessMedia and EditMedia there (MPS's documentation, "Console Guide", "Tasks")."""
+        return f"{self.mps_page}/tasks/vod"
+
 
 INTL = Site(
     "intl",

@@ -89,7 +89,7 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
             ),
         )
     except InvalidConnectionError as error:
-        raise InvalidConnectionError(f"Connection {conn_id}, {error}") from None
+        raise InvalidConnectionError(f"Connection {conn_id}, {error.what}") from None
 
 
 def _check_extra(extra: Any) -> None:

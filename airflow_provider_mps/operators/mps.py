@@ -22,12 +22,12 @@ from airflow_provider_mps.api.requests import (
 )
 from airflow_provider_mps.api.sdk_types import with_numbers
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA
-from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.operators.create import CreateTaskOperator
 from airflow_provider_mps.operators.memory import Memory
+from airflow_provider_mps.telling import told_errors
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -256,7 +256,7 @@ class MpsApiOperator(BaseOperator):
         self.mps_conn_id = cast("str", mps_conn_id)  # once it is rendered
 
     def execute(self, context: Context) -> dict[str, Any]:
-        with airflow_errors():
+        with told_errors(self):
             action, params = checked_call(self.action, self.mps_params or {}, "mps_params")
             params = with_numbers(action, params)
             hook = MpsHook(checked_id(self.mps_conn_id))

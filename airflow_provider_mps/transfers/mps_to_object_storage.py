@@ -28,9 +28,9 @@ from airflow_provider_mps.api.errors import (
 from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.settings import is_loopback
-from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage
+from airflow_provider_mps.telling import told_errors
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
@@ -106,7 +106,7 @@ class MpsToObjectStorageOperator(BaseOperator):
         self.kept: Sequence[Mapping[str, Any]] = ()
 
     def execute(self, context: Context) -> list[str]:
-        with airflow_errors():
+        with told_errors(self):
             self._check_numbers()
             sources = _sources(self.urls)
             names = _names(sources)
@@ -230,9 +230,9 @@ class MpsToObjectStorageOperator(BaseOperator):
                 if not _holds(target, file):
                     raise DownloadError(
                         f"{target.name}: {target} holds other content already ({target.stat().st_size:,} bytes; "
-                        f"{file.length:,} came): not overwritten. Delete it, choose another destination, or set "
-                        "overwrite=True.",
+                        f"{file.length:,} came): not overwritten",
                         retry_helps=False,
+                        advice="Delete it, choose another destination, or set overwrite=True",
                     )
                 part.unlink()
             else:

@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_mps.api.errors import MpsError, TaskFailedError, WaitTimeoutError
 from airflow_provider_mps.api.requests import task_id
-from airflow_provider_mps.api.tasks import CONSOLE_XCOM, FAMILIES, TaskFamily, TaskStatus, check_family
+from airflow_provider_mps.api.tasks import CONSOLE_XCOM, FAMILIES, TaskFamily, TaskStatus, check_family, in_seconds
 from airflow_provider_mps.hooks.mps import MpsHook
 
 _MARKED = ("success", "failed", "skipped")
@@ -26,9 +26,9 @@ CAN_BE_ALL = hasattr(BaseTrigger, "render_template_fields")
 _ending: set[asyncio.Task[None]] = set()
 
 
-def log_change(log: Any, status: TaskStatus, seconds: float) -> None:
-    """Say that a task's state has changed, so many seconds after its wait began."""
-    log.info("Task %s: %s after %.0f s", status.task_id, status.word, seconds)
+def log_change(log: Any, accepted: bool, status: TaskStatus, seconds: float) -> None:
+    """Say that a task's state has changed, so many seconds after MPS accepted it, or after its wait began."""
+    log.info("Task %s: %s after %s", status.task_id, status.word, in_seconds(seconds, accepted))
 
 
 def log_files(log: Any, family: TaskFamily, status: TaskStatus) -> None:
@@ -48,8 +48,9 @@ def log_files(log: Any, family: TaskFamily, status: TaskStatus) -> None:
 class MpsTaskTrigger(BaseTrigger):
     """Waits until a task has ended, and fires one event that says how; the result itself is not in it.
 
-    The event is ``{"status": "done" | "failed" | "timeout" | "error", "mps_task_id", "message"}``. With ``xcoms``, a
-    task that is done ends the Airflow task instead (docs/decisions/0015-tasks-without-a-worker.md).
+    The event is ``{"status": "done" | "failed" | "timeout" | "error", "mps_task_id", "message"}``. A message has a line
+    for each part of the error that it becomes. With ``xcoms``, a task that is done ends the Airflow task instead
+    (docs/decisions/0015-tasks-without-a-worker.md).
     All triggers of one account share one poller, which keeps under the account's limit.
 
     :param kind: the task's family: ``aigc_audio``, ``aigc_video``, ``aigc_image`` or ``media``.
@@ -64,6 +65,9 @@ class MpsTaskTrigger(BaseTrigger):
     :param xcoms: what to end the Airflow task with, beside the files, by XCom key: the ``task_id``, the ``result``, or
         the first of the files under a key.
     :param store_cos_param: where MPS was to store the files.
+    :param accepted_at: when MPS accepted the task, as a POSIX time; None where that is not known.
+    :param model: whose room the task takes (``RequestShape.model_of``); empty: not known.
+    :param ticket: the place in line that the create had, if it waited for room.
     """
 
     def __init__(
@@ -78,6 +82,9 @@ class MpsTaskTrigger(BaseTrigger):
         seconds_before_timeout: float | None = None,
         xcoms: Mapping[str, str] | None = None,
         store_cos_param: Mapping[str, Any] | None = None,
+        accepted_at: float | None = None,
+        model: str = "",
+        ticket: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kind = kind
@@ -90,6 +97,9 @@ class MpsTaskTrigger(BaseTrigger):
         self.seconds_before_timeout = seconds_before_timeout
         self.xcoms = xcoms
         self.store_cos_param = store_cos_param
+        self.accepted_at = accepted_at
+        self.model = model
+        self.ticket = ticket
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -105,6 +115,9 @@ class MpsTaskTrigger(BaseTrigger):
                 "seconds_before_timeout": self.seconds_before_timeout,
                 "xcoms": self.xcoms,
                 "store_cos_param": self.store_cos_param,
+                "accepted_at": self.accepted_at,
+                "model": self.model,
+                "ticket": self.ticket,
             },
         )
 
@@ -112,6 +125,8 @@ class MpsTaskTrigger(BaseTrigger):
         family = FAMILIES[self.kind]
         hook = MpsHook(self.mps_conn_id)
         xcoms = None
+        accepted = self.accepted_at is not None
+        began = time.time() if self.accepted_at is None else self.accepted_at
         try:
             check_family("mps_task_id", task_id("mps_task_id", self.mps_task_id), family)  # a template makes anything
             status = await hook.await_task(
@@ -120,17 +135,20 @@ class MpsTaskTrigger(BaseTrigger):
                 poll_interval=self.poll_interval,
                 deadline=self._deadline,
                 max_poll_failures=self.max_poll_failures,
-                on_change=partial(log_change, self.log),
+                on_change=partial(log_change, self.log, accepted),
+                accepted_at=self.accepted_at,
+                model=self.model,
+                ticket=self.ticket,
             )
-            family.check(status)
+            family.check(status, in_seconds(time.time() - began, accepted))
             if self.xcoms is not None and self.trigger_id is not None:  # dag.test() gives none, and takes no such end
                 xcoms = self._pushed(family, status, status.files_to_push(hook.settings.site, self.store_cos_param))
         except WaitTimeoutError as error:
-            yield self._event("timeout", str(error))
+            yield self._event("timeout", error.written())
         except TaskFailedError as error:
-            yield self._event("failed", str(error))
+            yield self._event("failed", error.written())
         except MpsError as error:
-            yield self._event("error", str(error))
+            yield self._event("error", error.written())
         except Exception as error:
             # What came unexpectedly may quote anything, so its kind alone goes into the event.
             self.log.exception("Waiting for task %s failed", self.mps_task_id)

@@ -17,25 +17,35 @@ class Lines(logging.Handler):
     """All that is logged, as text: Airflow's own loggers are structlog's, those of the libraries are logging's.
 
     :ivar arguments: what logging's lines were made of: a handler of somebody else may show more of it than the line.
+    :ivar errors: those at level ERROR.
+    :ivar warnings: those at level WARNING.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
         self.arguments: list[str] = []
+        self.errors: list[str] = []
+        self.warnings: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
+        self._keep(record.levelname.lower(), self.format(record))
         self.arguments.append(repr(record.args))
 
     def __call__(self, logger: Any, method: str, event: Any) -> Any:
         """As structlog's last processor."""
         event = PositionalArgumentsFormatter()(logger, method, event)
-        self.lines.append(str(event["event"]))
+        self._keep(method, str(event["event"]))
         self.lines.extend(repr(value) for name, value in event.items() if name != "event")
         if event.get("exc_info"):
             self.lines.append(traceback.format_exc())
         raise structlog.DropEvent
+
+    def _keep(self, level: str, line: str) -> None:
+        self.lines.append(line)
+        of_level = {"error": self.errors, "warning": self.warnings}.get(level)
+        if of_level is not None:
+            of_level.append(line)
 
     def of(self, text: str) -> list[str]:
         """The lines that hold a text."""

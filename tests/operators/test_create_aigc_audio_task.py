@@ -1,6 +1,7 @@
 """Submitting and waiting: what the operator returns, pushes, logs and raises, here and in the triggerer."""
 
 import re
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -79,7 +80,11 @@ def test_the_deferral_carries_what_it_takes_to_go_on(emulator: MpsEmulator) -> N
         "deadline": deferred.value.trigger.deadline,
         "max_poll_failures": 7,
         "abort_on_kill": True,
+        "accepted_at": deferred.value.trigger.accepted_at,
+        "model": MUSIC_ARGUMENTS["model_name"],
+        "ticket": None,
     }
+    assert deferred.value.trigger.accepted_at == pytest.approx(time.time(), abs=60)
     event = first_event(trigger_of(deferred.value))
 
     elsewhere = operator(wait_for_completion=True, deferrable=True)  # another process, and nothing but the event
@@ -121,7 +126,7 @@ def test_a_task_that_fails_may_be_retried(emulator: MpsEmulator, deferrable: boo
 @pytest.mark.usefixtures("mps_short_waits")
 def test_a_task_without_a_file_is_an_error(emulator: MpsEmulator, deferrable: bool) -> None:
     emulator.fault("done_without_url", DESCRIBE, times=None)
-    with pytest.raises(NoResultError, match="is DONE, and MPS gives no URL") as empty:
+    with pytest.raises(NoResultError, match="DONE, and MPS gives no URL") as empty:
         run_task(operator(wait_for_completion=True, deferrable=deferrable))
     assert not isinstance(empty.value, AirflowFailException)
 

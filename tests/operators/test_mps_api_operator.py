@@ -117,6 +117,16 @@ def test_what_cannot_be_sent_is_named(arguments: dict[str, Any], named: str, emu
             {"MediaProcessTask": {"TranscodeTaskSet": [{"Definition": "100010", "StartTimeOffset": "1.5"}]}},
             {"MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100010, "StartTimeOffset": 1.5}]}},
         ),
+        (
+            "ProcessMedia",
+            {"MediaProcessTask": {"SnapshotByTimeOffsetTaskSet": [{"TimeOffsetSet": ["1.5", "2", "1e-05", "1%"]}]}},
+            {"MediaProcessTask": {"SnapshotByTimeOffsetTaskSet": [{"TimeOffsetSet": [1.5, 2.0, 1e-05, "1%"]}]}},
+        ),
+        (
+            "ProcessMedia",
+            {"MediaProcessTask": {"SnapshotByTimeOffsetTaskSet": [{"ExtTimeOffsetSet": ["1.5"], "Definition": "9e9"}]}},
+            {"MediaProcessTask": {"SnapshotByTimeOffsetTaskSet": [{"ExtTimeOffsetSet": ["1.5"], "Definition": "9e9"}]}},
+        ),
         ("DescribeTasks", {"NobodyKnows": {"This": "5"}}, {"NobodyKnows": {"This": "5"}}),
         ("DescribeNothing", {"Limit": "5"}, {"Limit": "5"}),
     ],

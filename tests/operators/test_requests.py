@@ -303,7 +303,7 @@ def test_a_bad_connection_fails_without_a_retry(emulator: MpsEmulator, connect: 
 
 def test_content_that_mps_refuses_fails_without_a_retry(emulator: MpsEmulator) -> None:
     emulator.fault("error", CREATE, code="InvalidParameter.ViolationContent", message="not that")
-    with pytest.raises(AirflowFailException, match=r"InvalidParameter.ViolationContent: not that \(RequestId ") as no:
+    with pytest.raises(AirflowFailException, match=r"InvalidParameter.ViolationContent: not that\. ") as no:
         create(prompt="rain")
     assert isinstance(no.value, ApiError)
     assert emulator.count(CREATE) == 1

@@ -128,7 +128,7 @@ def test_where_the_sending_cannot_be_noted_nothing_is_sent(mps: MpsEmulator, wai
 @pytest.mark.usefixtures("mps_short_waits")
 def test_a_refusal_leaves_no_doubt(mps: MpsEmulator, waiting: Waiting, code: str) -> None:
     mps.fault("error", waiting.create, code=code, times=None)
-    instance = waiting.task_instance(mps, CONN_ID, retries=0)
+    instance = waiting.task_instance(mps, CONN_ID, timeout=1, retries=0)
     [error] = instance.run().errors
     assert isinstance(error, ApiError)
     assert instance.stored == {}

@@ -97,7 +97,7 @@ def test_the_parts_that_are_done_are_named(wait: Callable[..., Any]) -> None:
     )
     with pytest.raises(TaskFailedError) as raised:
         wait(answer)
-    done = str(raised.value).partition("done")[2].partition(": ")[2].partition(" (")[0]
+    done = str(raised.value).partition("done")[2].partition(": ")[2].partition(". ")[0]
     assert done == "WorkflowTask.MediaProcessResultSet[0].TranscodeTask, WorkflowTask.AiAnalysisResultSet[0].CoverTask"
 
 
