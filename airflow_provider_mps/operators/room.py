@@ -16,6 +16,7 @@ from airflow_provider_mps.api.errors import AmbiguousCreateError, CallError, Fai
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.trouble import in_words
+from airflow_provider_mps.telling import tell
 from airflow_provider_mps.triggers.room import MpsRoomTrigger
 from airflow_provider_mps.waiting import InterruptedWaitError, WaitsForTask, airflows_timeout
 
@@ -199,7 +200,9 @@ class WaitsForRoom(WaitsForTask):
             while (left := until - time.time()) > 0 and not self._killed:
                 time.sleep(min(left, _HEARING_SECONDS))
         except AirflowTaskTimeout as error:
-            raise AirflowTaskTimeout(f"execution_timeout: {self._no_room(turn)}") from error
+            late = self._no_room(turn)
+            tell(self, late)
+            raise AirflowTaskTimeout(f"execution_timeout: {late}") from error
         if self._killed:
             raise self._no_room(turn, "the Airflow task was ended")
 

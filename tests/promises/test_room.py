@@ -78,12 +78,16 @@ def test_room_timeout_ends_the_wait_for_room_and_says_what_it_cost(waiting: Wait
 
 
 @EACH
-def test_execution_timeout_counts_the_wait_for_room(waiting: Waiting, full: MpsEmulator) -> None:
+def test_execution_timeout_counts_the_wait_for_room(waiting: Waiting, full: MpsEmulator, logged: Lines) -> None:
     instance = waiting.task_instance(full, "mps", retries=0, room_timeout=None, execution_timeout=timedelta(seconds=1))
     [error] = ends(instance.run).errors
     assert isinstance(error, NoRoomError | AirflowTaskTimeout)
     assert "execution_timeout" in str(error)[:100]
     assert "othing was created, and nothing is billed" in str(error)
+    what, cost, advice = logged.errors[-3:]
+    assert "no room for " in what
+    assert cost.startswith("Nothing was created")
+    assert advice.startswith("A retry of this Airflow task waits anew")
     assert full.tasks == []
 
 

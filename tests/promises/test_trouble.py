@@ -5,10 +5,12 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
 from airflow_provider_mps.api import patience, trouble
 from airflow_provider_mps.emulator import MpsEmulator
@@ -244,3 +246,22 @@ def test_a_failed_task_ends_in_three_short_lines(waiting: Waiting, mps: MpsEmula
     assert cost == "Whether a task that failed is billed is not known"
     assert advice.endswith(": https://console.tencentcloud.com/mps")
     assert str(error).startswith(what)
+
+
+@pytest.mark.parametrize("limit", ["timeout", "execution_timeout"])
+@pytest.mark.parametrize("waiting", ONE_OF_EACH_WAY, ids=str)
+def test_so_does_a_wait_whose_time_is_over(waiting: Waiting, limit: str, mps: MpsEmulator, logged: Lines) -> None:
+    # A sensor that reschedules keeps execution_timeout for each poke alone, as every sensor of Airflow does.
+    if limit == "execution_timeout" and waiting.way is Way.SENSOR_RESCHEDULE:
+        limit = "timeout"
+    mps.fault("unknown_status", waiting.describe, times=None)
+    limits: dict[str, Any] = {limit: 1 if limit == "timeout" else timedelta(seconds=1)}
+    [error] = waiting.task_instance(mps, "mps", retries=0, **limits).run().errors
+    what, cost, advice = logged.errors[-3:]  # before them there may be a line of Airflow's own
+    assert what.startswith("Not ended after 1 s")
+    assert what in str(error)
+    assert cost == "It goes on at MPS and may be billed there"
+    retried = not isinstance(error, AirflowSensorTimeout)
+    to_do = "A retry of this Airflow task goes on" if retried else "Airflow does not retry a sensor's timeout: clear"
+    assert advice.startswith(to_do)
+    assert advice.endswith(": https://console.tencentcloud.com/mps")
