@@ -95,9 +95,9 @@ class Pace:
     CUT = 0.8
     GROWTH = 0.004
     """The share of the limit by which it grows back each second."""
-    QUIET_SECONDS = 25.0
-    """Processes that share a limit are mostly cut again sooner. After that, growth rises with the cube of the time
-    since the last cut: slowly at first, for those that were only lucky."""
+    QUIET_SECONDS = 40.0
+    """Processes that share a limit are mostly cut again sooner. After that, growth rises with the sixth power of
+    the time since the last cut: slowly at first, for those that were only lucky."""
     CATCH_UP_SECONDS = 0.005
     """How much of a late call's lateness the next one may make good; more would bunch them."""
     AFTER_CUT_SECONDS = 1.0
@@ -113,7 +113,7 @@ class Pace:
 
     def leaves(self, now: float) -> None:
         """A call leaves at ``now`` (seconds on the loop's clock)."""
-        growth = self._growth * max(1.0, (now - self._cut_at) / self.QUIET_SECONDS) ** 3
+        growth = self._growth * max(1.0, (now - self._cut_at) / self.QUIET_SECONDS) ** 6
         self.rate = min(self._ceiling, self.rate + growth * (now - self._grown_at))
         self._grown_at = now
         step = 1 / self.rate

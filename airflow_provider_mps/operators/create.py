@@ -8,15 +8,14 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
-from airflow_provider_mps.api.errors import CallError, Failure, TaskFailedError
+from airflow_provider_mps.api.errors import CallError, Failure
 from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.redaction import digest, masked
@@ -58,11 +57,8 @@ class CreateTaskOperator(WaitsForRoom):
     :param retry_ambiguous_create: whether Airflow may retry after a create that may have run, and so may pay twice.
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait.
     :param end_from_trigger: whether the triggerer itself ends this Airflow task, with its XComs, where the wait there
-        ends well: no worker resumes it (Airflow 3.3 and later). What Airflow and this package do on a worker at a
-        task's end is left out: listeners such as OpenLineage's, ``post_execute``, signing the link to a file in a
-        bucket, comparing the result with the request. A clear after that delivers the same file once more; the next
-        clear makes, and pays for, a new one. A worker ends a task that has outlets, and any where Airflow has a backend
-        for XComs.
+        ends well: no worker resumes it (Airflow 3.3 and later). What a worker does at a task's end is left out, and a
+        clear delivers the same file once more (docs/decisions/0015-tasks-without-a-worker.md).
 
     Returns the TaskId. Having waited, it also pushes the XComs ``result`` and the lists of URLs of its family.
     """
@@ -193,10 +189,8 @@ class CreateTaskOperator(WaitsForRoom):
                 return memory.task_id
             if status is None or not self.family.settled(status):
                 if self.deferrable:
-                    model = self.request.model_of(params)
-                    self.defer_until_ended(
-                        memory.task_id, poll_interval, deadline, memory.accepted_at, model, turn.ticket
-                    )
+                    of_room = self.request.model_of(params), turn.ticket
+                    self.defer_until_ended(memory.task_id, poll_interval, deadline, memory.accepted_at, *of_room)
                 status = self._wait_here(hook, memory, poll_interval, deadline)
             return self._finish(context, memory, status)
 
@@ -204,7 +198,7 @@ class CreateTaskOperator(WaitsForRoom):
         """Go on after the triggerer's wait."""
         with told_errors(self):
             memory = self._remember(context, self.hook, "")
-            with self._failure_remembered(memory):
+            with memory.of_failure():
                 status = self.status_after(event)
             return self._finish(context, memory, status)
 
@@ -295,8 +289,7 @@ class CreateTaskOperator(WaitsForRoom):
         if entry is None or entry.stage is Stage.FAILED or (cleared and entry.stage is Stage.DONE):
             return None
         if entry.task_id:
-            status = self._found(hook, memory, entry, deadline)
-            if status:
+            if status := self._found(hook, memory, entry, deadline):
                 memory.adopted(entry)
                 if cleared and self.end_from_trigger and status.state is TaskState.DONE:
                     self.log.warning(
@@ -390,16 +383,8 @@ class CreateTaskOperator(WaitsForRoom):
             tell(self, late)
             raise AirflowTaskTimeout(f"execution_timeout: {late}") from error
 
-    @contextmanager
-    def _failure_remembered(self, memory: Memory) -> Iterator[None]:
-        try:
-            yield
-        except TaskFailedError:
-            memory.reached(Stage.FAILED)
-            raise
-
     def _finish(self, context: Context, memory: Memory, status: TaskStatus) -> str:
-        with self._failure_remembered(memory):
+        with memory.of_failure():
             self.family.check(status, memory.age)
         self.log_files(status)
         self._compare(status)

@@ -156,7 +156,7 @@ class MpsTaskTrigger(BaseTrigger):
         else:
             if xcoms is not None:
                 log_files(self.log, family, status)
-                yield TaskSuccessEvent(xcoms=xcoms)  # its text, which Airflow logs, is the state alone
+                yield TaskSuccessEvent(xcoms=xcoms)  # its repr, which Airflow logs, is the state alone
                 return
             yield self._event("done", f"{family.title} task {self.mps_task_id} is done")
 
@@ -195,8 +195,7 @@ class MpsTaskTrigger(BaseTrigger):
         if not family.can_abort or not self.abort_on_kill or expired:
             # Airflow is not called to see who ended the wait: the first call stalls its triggerer for seconds (3.3.2).
             self.log.info(
-                "No longer waiting for %s task %s, and nothing was cancelled at MPS. "
-                "If it has not ended, it goes on at MPS and may be billed there.",
+                "This triggerer no longer waits for %s task %s; nothing was cancelled at MPS.",
                 family.title,
                 self.mps_task_id,
             )
