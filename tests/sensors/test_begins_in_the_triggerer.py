@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not CAN_BE_ALL, reason="triggers render template
 
 
 def sensor(mps_task_id: Any = "{{ params.id }}", **arguments: Any) -> AigcAudioTaskSensor:
-    told = {"task_id": "wait", "start_from_trigger": True, "poke_interval": 7} | arguments
+    told: dict[str, Any] = {"task_id": "wait", "start_from_trigger": True, "poke_interval": 7} | arguments
     return AigcAudioTaskSensor(mps_task_id=mps_task_id, **told)
 
 
