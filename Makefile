@@ -18,7 +18,7 @@ demo: $(READY)
 
 # Most tests wait rather than compute: more processes than cores. A file stays in one, for some share what they start.
 test: $(READY)
-	$(BIN)/python -m pytest -n 4 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 e2e: $(READY)
 	$(BIN)/python -m pytest -m e2e

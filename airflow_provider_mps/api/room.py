@@ -55,9 +55,10 @@ class _Taken:
 class _Turn:
     """One who waits."""
 
-    def __init__(self, ticket: float, waits: bool, future: asyncio.Future[None]) -> None:
+    def __init__(self, ticket: float, waits: bool, ready_at: float, future: asyncio.Future[None]) -> None:
         self.ticket = ticket
         self.waits = waits
+        self.ready_at = ready_at
         self.future = future
 
 
@@ -98,7 +99,7 @@ class _Family:
 
 
 class Line:
-    """The creates of one model that wait for room, first come, first served.
+    """The creates of one model that wait for room, first come, first served; one that has just come lets others by.
 
     As many tasks as were seen to run at once are kept running or on their way (as TCP keeps as many bytes under way as
     were seen to get through): an end lets the next one out. Airflow takes seconds from there to the create, so one is
@@ -129,7 +130,7 @@ class Line:
         :param on_place: is called with the place and how many wait, at once and then once a minute.
         """
         loop = asyncio.get_running_loop()
-        turn = _Turn(ticket, waits, loop.create_future())
+        turn = _Turn(ticket, waits, loop.time() + patience().room_stay, loop.create_future())
         bisect.insort(self._queue, turn, key=_ticket)
         self._refused(ticket)
         self._pump()
@@ -251,7 +252,7 @@ class Line:
         if not self._queue:
             return
         soon = len(self._soon(now))
-        while self._queue:
+        while turn := next((turn for turn in self._queue if turn.ready_at <= now), None):
             total = self._running + len(self._let_out)
             if total < self._cap:
                 why = _Why.ROOM
@@ -264,17 +265,19 @@ class Line:
                 self._probe_at = now + self._pause * random.uniform(*JITTER)  # noqa: S311
             else:
                 break
-            turn = self._queue.pop(0)
+            self._queue.remove(turn)
             loop = asyncio.get_running_loop()
             overdue = loop.call_later(self._longest_trip, self._lost, turn.ticket)
             self._let_out[turn.ticket] = _LetOut(now, why, turn.waits, overdue)
             turn.future.set_result(None)
         if self._queue:
-            at = self._next_probe
+            due = [turn.ready_at for turn in self._queue if turn.ready_at > now]
+            if len(due) < len(self._queue):
+                due.append(self._next_probe)
             if self._durations:
                 wait = self._duration - self._lead
-                due = [t.since + wait for t in (*self._taken, *self._family.taken) if t.since + wait > now]
-                at = min([at, *due])
+                due += [t.since + wait for t in (*self._taken, *self._family.taken) if t.since + wait > now]
+            at = min(due)
             if at < math.inf:
                 self._timer = asyncio.get_running_loop().call_at(at + 0.01, self._pump)
 

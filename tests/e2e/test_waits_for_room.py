@@ -22,7 +22,7 @@ from datetime import timedelta
 from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 
-with DAG("{DAG}", schedule=None, default_args={{"retries": 1, "retry_delay": timedelta(seconds=1)}}):
+with DAG("{DAG}", schedule=None, default_args={{"retries": 3, "retry_delay": timedelta(seconds=1)}}):
     CreateAigcAudioTaskOperator.partial(
         task_id="{TASK}", model_name="MiniMaxMusic", model_version="2.6", scene_type="music",
         wait_for_completion=True, deferrable=True, poll_interval=1,
@@ -38,6 +38,7 @@ SOON = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
 }
 
 

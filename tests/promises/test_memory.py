@@ -174,7 +174,7 @@ def test_one_strange_answer_is_not_believed(
     mps: MpsEmulator, waiting: Waiting, answers: int | None, tasks: int
 ) -> None:
     mps.fault("never_done", waiting.create)
-    instance = waiting.task_instance(mps, CONN_ID, timeout=0.3, retries=0)
+    instance = waiting.task_instance(mps, CONN_ID, timeout=3, retries=0)
     instance.run()
     instance.set("mps_task", instance.remembered | {"at": 0.0})
     mps.fault("error", waiting.describe, code="ResourceNotFound.TaskNotFound", times=answers)

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 
+from airflow_provider_mps.api import patience, room
 from airflow_provider_mps.api.errors import NoRoomError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
@@ -184,6 +186,31 @@ def test_a_kill_in_the_triggerer_says_that_nothing_is_billed(logged: Lines) -> N
     trigger = MpsRoomTrigger("aigc_audio", "MiniMaxMusic", "mps", time.time(), time.time(), True)
     asyncio.run(trigger.on_kill())
     assert logged.of("nothing was created at MPS, and nothing is billed")
+
+
+@pytest.mark.usefixtures("mps")
+def test_a_create_stays_until_airflow_has_seen_its_process_end_and_lets_others_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stay = 1.0
+    bearing = replace(patience.patience(), room_stay=stay)
+    monkeypatch.setattr(room, "patience", lambda: bearing)
+    let_out = []
+
+    async def wait(ticket: float, comes_after: float) -> float:
+        await asyncio.sleep(comes_after)
+        began = time.monotonic()
+        async for event in MpsRoomTrigger("aigc_audio", "MiniMaxMusic", "mps", ticket, ticket, True).run():
+            assert event.payload["status"] == "room"
+            let_out.append(ticket)
+        return time.monotonic() - began
+
+    async def both() -> tuple[float, float]:
+        return await asyncio.gather(wait(2.0, comes_after=0), wait(1.0, comes_after=stay / 2))
+
+    stayed = ends(lambda: asyncio.run(both()))
+    assert min(stayed) >= stay
+    assert let_out == [2.0, 1.0]
 
 
 def test_a_timeout_that_is_none_is_refused_before_anything_is_sent(mps: MpsEmulator) -> None:
