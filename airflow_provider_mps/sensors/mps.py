@@ -104,8 +104,9 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         self._done_at = 0.0
         self._tolerance: Tolerance | None = None
         self._trouble: Trouble | None = None
-        if start_from_trigger is True and CAN_BE_ALL:
-            self.start_trigger_args = self._start()
+        if start_from_trigger is True:
+            self.start_trigger_args = self._start() if CAN_BE_ALL else None
+            self.start_from_trigger = self.start_trigger_args is not None  # Airflow 2 fails without them
 
     def _start(self) -> StartTriggerArgs | None:
         """What Airflow makes the trigger from, without a worker; its templates are rendered in the triggerer."""

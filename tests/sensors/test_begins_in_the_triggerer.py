@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowSensorTimeout, TaskD
 from airflow_provider_mps.api.errors import InvalidArgumentError
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
+from airflow_provider_mps.sensors import mps as sensors
 from airflow_provider_mps.sensors.mps import AigcAudioTaskSensor
 from airflow_provider_mps.triggers.mps import CAN_BE_ALL, MpsTaskTrigger
 from tests.doubles.seen import MUSIC_ARGUMENTS
@@ -80,9 +81,19 @@ def test_a_worker_begins_where_a_triggerer_cannot_render() -> None:
             prompt=["a", "b"]
         )
         one_of_them = sensor(mapped.output, task_id="of_mapped")
-    assert one_of_them.start_trigger_args is None
-    assert sensor("{{ ti.xcom_pull(task_ids='created') }}").start_trigger_args is None
+    for by_a_worker in (one_of_them, sensor("{{ ti.xcom_pull(task_ids='created') }}")):
+        assert by_a_worker.start_trigger_args is None
+        assert not by_a_worker.start_from_trigger
+        assert by_a_worker.deferrable
     assert sensor("{{ ti.xcom_pull(task_ids='created', map_indexes=0) }}").start_trigger_args is not None
+
+
+def test_before_airflow_3_3_a_worker_begins_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensors, "CAN_BE_ALL", False)
+    waiting = sensor("one")
+    assert waiting.start_trigger_args is None
+    assert not waiting.start_from_trigger
+    assert waiting.deferrable
 
 
 def test_a_worker_that_begins_it_defers_whatever_the_mode(emulator: MpsEmulator) -> None:
