@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_mps.api.cos import CosObject
 from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError, sentences
 from airflow_provider_mps.api.requests import count, flag
-from airflow_provider_mps.compat import BaseOperator
+from airflow_provider_mps.compat import BaseOperator, XCom
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
-from airflow_provider_mps.links.mps import CONSOLE_XCOM
-from airflow_provider_mps.triggers.mps import MpsTaskTrigger, log_change
+from airflow_provider_mps.links.mps import XComLink
+from airflow_provider_mps.triggers.mps import CAN_BE_ALL, MpsTaskTrigger, log_change, log_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,13 +23,13 @@ if TYPE_CHECKING:
 
     from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus
 
-_TRIGGERER_DOWN_SECONDS = 120
+TRIGGERER_DOWN_SECONDS = 120
 """The trigger itself keeps the deadline. Airflow's own, later one is for where no triggerer runs."""
 
 
 def airflows_timeout(deadline: float | None) -> timedelta | None:
     """When Airflow itself is to end a deferral whose trigger keeps a deadline (POSIX time)."""
-    return None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time()) + _TRIGGERER_DOWN_SECONDS)
+    return None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time()) + TRIGGERER_DOWN_SECONDS)
 
 
 class InterruptedWaitError(MpsError):
@@ -48,16 +46,18 @@ class WaitsForTask(BaseOperator):
 
     :cvar family: the family.
     :cvar abort_on_kill: whether the task at MPS is its own, to be aborted with it.
+    :cvar xcoms: what is pushed beside the files, by XCom key: the ``task_id`` or the ``result``.
     """
 
     family: ClassVar[TaskFamily]
     abort_on_kill: ClassVar[bool] = False
+    xcoms: ClassVar[Mapping[str, str]]
     mps_conn_id: str
     max_poll_failures: int
+    end_from_trigger: bool
+    store_cos_param: Mapping[str, Any] | None = None
     files: Mapping[str, Any] = MappingProxyType({})
     """Where the files are, by XCom key, once the task is done."""
-    _said_to_fail: TaskFailedError | None = None
-    """What the triggerer said, which knows after how long."""
 
     def check_wait(self, *flags: str) -> None:
         """Check what is used only later, when a task may have been paid for.
@@ -65,7 +65,7 @@ class WaitsForTask(BaseOperator):
         :param flags: arguments that are True or False, beside ``deferrable``.
         :raises InvalidArgumentError: names the argument that cannot be used.
         """
-        for name in ("deferrable", *flags):
+        for name in ("deferrable", "end_from_trigger", *flags):
             flag(name, getattr(self, name))
         count("max_poll_failures", self.max_poll_failures)
         checked_id(self.mps_conn_id)
@@ -83,7 +83,9 @@ class WaitsForTask(BaseOperator):
         model: str = "",
         ticket: float | None = None,
     ) -> None:
-        """Hand the wait to the triggerer; the task goes on in ``execute_complete``."""
+        """Hand the wait to the triggerer; the task goes on in ``execute_complete``, or ends there."""
+        if self.end_from_trigger and (reason := self._needs_a_worker()):
+            self.log.info("end_from_trigger: a worker ends this task all the same: %s.", reason)
         self.defer(
             trigger=MpsTaskTrigger(
                 kind=self.family.kind,
@@ -93,6 +95,7 @@ class WaitsForTask(BaseOperator):
                 deadline=deadline,
                 max_poll_failures=self.max_poll_failures,
                 abort_on_kill=self.abort_on_kill,
+                **self.ending,
                 accepted_at=accepted_at,
                 model=model,
                 ticket=ticket,
@@ -101,9 +104,31 @@ class WaitsForTask(BaseOperator):
             timeout=airflows_timeout(deadline),
         )
 
+    @property
+    def ending(self) -> dict[str, Any]:
+        """What a trigger is given to end the Airflow task itself; nothing where a worker is to end it."""
+        if not self.end_from_trigger or self._needs_a_worker():
+            return {}
+        links = (link for link in self.operator_extra_links if isinstance(link, XComLink))
+        xcoms = {link.xcom_key: link.key for link in links} | dict(self.xcoms)
+        if not self.do_xcom_push:
+            del xcoms["return_value"]
+        return {"xcoms": xcoms, "store_cos_param": self.store_cos_param}
+
+    def _needs_a_worker(self) -> str:
+        if not CAN_BE_ALL:
+            return "Airflow can do without one from 3.3 on"
+        if self.outlets:
+            return "it has outlets, and the events of assets are made by workers"
+        from airflow.sdk.bases.xcom import BaseXCom
+
+        # A triggerer writes them to Airflow's database, whatever the backend is (3.3.2).
+        return "" if XCom is BaseXCom else "XComs are kept by a backend, which only workers write to"
+
     def status_after(self, event: Mapping[str, Any] | None) -> TaskStatus:
         """The status of the task whose wait an event ended. It is polled once more: an event holds no URL.
 
+        :raises TaskFailedError: it failed; the event says why.
         :raises WaitTimeoutError: the deadline passed; the task goes on.
         :raises InterruptedWaitError: the triggerer gave up, and the task has not ended.
         """
@@ -114,7 +139,7 @@ class WaitsForTask(BaseOperator):
         if given.get("status") == "timeout":
             raise WaitTimeoutError.read(message)
         if given.get("status") == "failed":
-            self._said_to_fail = TaskFailedError.read(message)
+            raise TaskFailedError.read(message)
         reason, *parts = message.split("\n")
         stopped = f"The triggerer stopped waiting: {reason}"
         try:
@@ -129,49 +154,15 @@ class WaitsForTask(BaseOperator):
             raise InterruptedWaitError(stopped, details=sentences(task, *parts[2:]))
         return status
 
-    def check_ended(self, status: TaskStatus, after: str = "") -> None:
-        """Make sure that the task ended well.
-
-        :param after: after how long it ended, if that is known; the triggerer's event says it, too.
-        :raises TaskFailedError: it failed.
-        :raises NoResultError: it is DONE, and there is no file.
-        """
-        try:
-            self.family.check(status, after)
-        except TaskFailedError as error:
-            if self._said_to_fail:
-                error.what = self._said_to_fail.what
-            raise
-
     def log_change(self, accepted: bool, status: TaskStatus, seconds: float) -> None:
         log_change(self.log, accepted, status, seconds)
 
     def log_files(self, status: TaskStatus) -> None:
-        """Say what came out: number, length and format; not where, for a URL may be signed."""
-        formats = Counter(status.formats)
-        lengths = [f"{duration} s" for duration in status.durations]
-        self.log.info(
-            "%s task %s is %s: %s%s",
-            self.family.title,
-            status.task_id,
-            status.word,
-            ", ".join(f"{count} {kind}" for kind, count in formats.items()) or "no file",
-            f" ({', '.join(lengths)})" if lengths else "",
-        )
+        log_files(self.log, self.family, status)
 
-    def push_files(
-        self, context: Context, status: TaskStatus, store_cos_param: Mapping[str, Any] | None = None
-    ) -> None:
+    def push_files(self, context: Context, status: TaskStatus) -> None:
         """Push where the files are, by XCom key; those in COS as ``cos_uris`` and, with the region, as ``cos_urls``."""
-        files: dict[str, Any] = dict(status.files)
-        in_cos = status.in_cos or [found for url in status.urls if (found := CosObject.from_url(url, store_cos_param))]
-        if in_cos:
-            files["cos_uris"] = [file.uri for file in in_cos]
-            urls = [file.url for file in in_cos]
-            # Bucket and region come from an answer: what does not make an address of COS names no file.
-            if [CosObject.from_url(url) for url in urls] == list(in_cos):
-                files["cos_urls"] = urls
-            files[CONSOLE_XCOM] = in_cos[0].console_url(self.hook.settings.site)
+        files = status.files_to_push(self.hook.settings.site, self.store_cos_param)
         for key, value in files.items():
             context["ti"].xcom_push(key=key, value=value)
         self.files = files

@@ -4,12 +4,16 @@
 
 All waits run as the triggerer runs them, the emulator in another process, and nothing else should run on the machine.
 Tasks last a lognormal time (median 60 s, sigma 0.4, seeded), scaled by the row's ``time_factor``. Everything takes
-about 45 minutes, ``--quick`` about one: fewer tasks, shorter ones. The rows:
+about 55 minutes, ``--quick`` about two: fewer tasks, shorter ones. The rows:
 
 ``poller``         N triggers of this package in one triggerer: the delay from a task's end to its event, beside that of
                    an even round robin; CPU, memory, connections and the loop's longest stall.
 ``asleep``         N triggers that only sleep: what Python, Airflow and greenback take of memory and stalls themselves.
 ``three_pollers``  three processes that share the limit and do not know of each other.
+``peer_left``      two of three such processes leave: the seconds until the third has 90 % of the limit, beside those
+                   that it takes by a fixed growth alone.
+``resumed``        N waits in two processes, while workers ask for the result of each ended one outside of their pace,
+                   as they do for a resumed task, three a second; and the same waits without those calls.
 ``independent``    N waits, each on its own, asking once an interval; ten refused answers in a row end one.
 ``dbt_cloud``      N triggers of apache-airflow-providers-dbt-cloud against a fake of its API under the same limit.
 """
@@ -238,20 +242,28 @@ def row_of_waits(name: str, way: Callable[[str], Awaitable[str]], number: int, f
     }
 
 
-def sharing_process(connection: dict[str, Any], task_ids: list[str], seconds: float, parent: Any) -> None:
+def settings_for(connection: dict[str, Any]) -> Any:
+    """The emulator's account as settings."""
+    from airflow_provider_mps.api.settings import ClientSettings, CredentialSettings
+
+    keys = CredentialSettings(secret_id=connection["login"], secret_key=connection["password"])
+    return ClientSettings(connection["host"], keys, port=connection["port"], scheme="http")
+
+
+def sharing_process(
+    connection: dict[str, Any], task_ids: list[str], seconds: float, quiet_seconds: float, parent: Any
+) -> None:
     """Wait for so many seconds for tasks that do not end; sends each second's time, polls and throttled."""
     from airflow_provider_mps.api import polling
-    from airflow_provider_mps.api.settings import ClientSettings, CredentialSettings
     from airflow_provider_mps.api.tasks import AIGC_AUDIO
 
     polling.REPORT_SECONDS = 1.0
-    keys = CredentialSettings(secret_id=connection["login"], secret_key=connection["password"])
-    settings = ClientSettings(connection["host"], keys, port=connection["port"], scheme="http")
+    polling.Pace.QUIET_SECONDS = quiet_seconds
     seen: list[tuple[float, int, int]] = []
 
     async def run() -> None:
         poller = polling.poller(
-            settings, lambda report: seen.append((time.monotonic(), report.polls, report.throttled))
+            settings_for(connection), lambda report: seen.append((time.monotonic(), report.polls, report.throttled))
         )
         waits = [poller.wait(AIGC_AUDIO, task_id, poll_interval=INTERVAL) for task_id in task_ids]
         try:
@@ -266,21 +278,34 @@ def sharing_process(connection: dict[str, Any], task_ids: list[str], seconds: fl
     parent.send(seen)
 
 
+def together(target: Callable[..., None], arguments: list[tuple[Any, ...]]) -> list[Any]:
+    """Run a process for each of the arguments, started at one moment; what each sends at its end."""
+    spawn = multiprocessing.get_context("spawn")
+    ends = []
+    for each in arguments:
+        mine, theirs = spawn.Pipe()
+        spawn.Process(target=target, args=(*each, theirs)).start()
+        ends.append(mine)
+    for end in ends:
+        end.recv()
+    for end in ends:
+        end.send("go")
+    return [end.recv() for end in ends]
+
+
+def shared(seconds: list[float], quiet_seconds: float | None = None) -> list[list[tuple[float, int, int]]]:
+    """A process with 300 waits for each of those numbers of seconds; what each has seen."""
+    from airflow_provider_mps.api.polling import Pace
+
+    quiet = Pace.QUIET_SECONDS if quiet_seconds is None else quiet_seconds
+    with Service() as service:
+        wishes = [(service.connection, service.make_tasks([3600.0] * 300), each, quiet) for each in seconds]
+        return together(sharing_process, wishes)
+
+
 def row_of_three(settle: float, seconds: float) -> dict[str, Any]:
     """Three processes for so many seconds, after the first ones in which they settle."""
-    spawn = multiprocessing.get_context("spawn")
-    with Service() as service:
-        ends = []
-        for _ in range(3):
-            mine, theirs = spawn.Pipe()
-            task_ids = service.make_tasks([3600.0] * 300)
-            spawn.Process(target=sharing_process, args=(service.connection, task_ids, settle + seconds, theirs)).start()
-            ends.append(mine)
-        for end in ends:
-            end.recv()
-        for end in ends:
-            end.send("go")
-        reports = [end.recv() for end in ends]
+    reports = shared([settle + seconds] * 3)
     began = max(seen[0][0] for seen in reports) + settle
     ended = min(seen[-1][0] for seen in reports)
     late = [[report for report in seen if began < report[0] <= ended] for seen in reports]
@@ -293,6 +318,94 @@ def row_of_three(settle: float, seconds: float) -> dict[str, Any]:
         "share_of_limit": round(sum(answered) / LIMIT, 3),
         "throttled_share": round(sum(throttled for seen in late for _, _, throttled in seen) / asked, 4),
         "shares_of_fair": [round(3 * each / LIMIT, 2) for each in answered],
+    }
+
+
+def row_of_peer_left(settle: float, seconds: float) -> dict[str, Any]:
+    """Two of three processes leave after the first seconds; how soon the third has 90 % of the limit."""
+    row: dict[str, Any] = {"row": "peer_left", "settled_after_s": settle}
+    for name, quiet in (("seconds", None), ("seconds_by_fixed_growth", math.inf)):
+        stays, *leave = shared([settle + seconds, settle, settle], quiet)
+        left = max(seen[-1][0] for seen in leave)
+        after = [(at - left, polls, throttled) for at, polls, throttled in stays if at > left]
+        fast = [at for at, polls, throttled in after if polls - throttled >= 0.9 * LIMIT]
+        row[name] = round(fast[0], 1) if fast else None
+        row[f"throttled_{name}"] = sum(throttled for _, _, throttled in after)
+    return row
+
+
+def resumed_process(connection: dict[str, Any], task_ids: list[str], resumes: float, parent: Any) -> None:
+    """Wait for tasks, and ask for so many of the ended ones a second once more; sends when each wait ended, by TaskId.
+
+    :param resumes: questions a second that come from no poller, each over a connection of its own.
+    """
+    from airflow_provider_mps.api import polling
+    from airflow_provider_mps.api.client import MpsClient
+    from airflow_provider_mps.api.tasks import AIGC_AUDIO
+
+    settings = settings_for(connection)
+    counts = [0, 0]
+    ends: dict[str, float] = {}
+    polling.REPORT_SECONDS = 1.0
+
+    def count(report: Any) -> None:
+        counts[0] += report.polls
+        counts[1] += report.throttled
+
+    async def run() -> None:
+        poller = polling.poller(settings, count)
+        ended: asyncio.Queue[str] = asyncio.Queue()
+        asking: set[asyncio.Task[None]] = set()
+
+        async def wait(task_id: str) -> None:
+            await poller.wait(AIGC_AUDIO, task_id, poll_interval=INTERVAL)
+            ends[task_id] = time.monotonic()
+            ended.put_nowait(task_id)
+
+        async def ask(task_id: str) -> None:
+            async with MpsClient(settings) as client:
+                await client.acall(DESCRIBE, {"TaskId": task_id})
+
+        async def resume() -> None:
+            while True:
+                await asyncio.sleep(random.expovariate(resumes))
+                question = asyncio.create_task(ask(await ended.get()))
+                asking.add(question)
+                question.add_done_callback(asking.discard)
+
+        resuming = asyncio.create_task(resume()) if resumes else None
+        await asyncio.gather(*(wait(task_id) for task_id in task_ids))
+        if resuming:
+            resuming.cancel()
+        await asyncio.gather(*asking)
+
+    parent.send("ready")
+    parent.recv()
+    asyncio.run(run())
+    parent.send((ends, *counts))
+
+
+def row_of_resumed(number: int, factor: float, resumes: float) -> dict[str, Any]:
+    """So many waits in two processes, which ask for so many of the ended ones a second once more."""
+    draw = random.Random(number)
+    seconds = [MEDIAN_SECONDS * factor * math.exp(draw.gauss(0.0, SIGMA)) for _ in range(number)]
+    with Service() as service:
+        task_ids = service.make_tasks(seconds)
+        halves = [(service.connection, task_ids[half::2], resumes / 2) for half in range(2)]
+        sent = together(resumed_process, halves)
+        done = {task["task_id"]: task["done_at"] for task in service.state()["tasks"]}
+    delays = sorted(at - done[task_id] for ends, _, _ in sent for task_id, at in ends.items())
+    polls, throttled = (sum(each[index] for each in sent) for index in (1, 2))
+    return {
+        "row": "resumed",
+        "n": number,
+        "time_factor": factor,
+        "resumed_a_second": resumes,
+        "delay_mean_s": round(statistics.fmean(delays), 2),
+        "delay_p99_s": round(delays[int(0.99 * len(delays))], 2),
+        "ideal_delay_mean_s": max(INTERVAL, number / LIMIT) / 2,
+        "polls": polls,
+        "throttled_share": round(throttled / polls, 4),
     }
 
 
@@ -328,6 +441,9 @@ def main() -> None:
         for number in (1000, 5000):
             show(row_of_waits("asleep", asleep, number, 0.0))
     show(row_of_three(5.0, 10.0) if quick else row_of_three(30.0, 120.0))
+    show(row_of_peer_left(10.0, 60.0) if quick else row_of_peer_left(60.0, 240.0))
+    for resumes in (0.0, 3.0):
+        show(row_of_resumed(200, 0.1, resumes) if quick else row_of_resumed(1000, 1, resumes))
     for number, factor in [(200, 0.1)] if quick else [(100, 1), (200, 1), (1000, 1)]:
         show(row_of_waits("independent", on_its_own, number, factor))
         show(row_of_dbt_cloud(number, factor))

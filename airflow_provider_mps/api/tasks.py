@@ -19,8 +19,10 @@ from airflow_provider_mps.api.errors import (
     sentences,
 )
 from airflow_provider_mps.api.redaction import plain, without_queries
+from airflow_provider_mps.api.settings import Site
 from airflow_provider_mps.api.trouble import Trouble
 
+CONSOLE_XCOM = "cos_console_url"
 _BUCKET_OR_REGION = re.compile(r"[a-z0-9-]{1,100}")
 _FORMAT = re.compile(r"\.(\w{1,5})(?:;.*)?$", re.ASCII)
 _NAMED_PARTS = 10
@@ -73,6 +75,23 @@ class TaskStatus:
     def urls(self) -> tuple[str, ...]:
         """Where all of the files are: not for logs."""
         return tuple(url for urls in self.files.values() for url in urls)
+
+    def files_to_push(self, site: Site, store_cos_param: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Where the files are, by XCom key; those in COS as ``cos_uris`` and, with the region, as ``cos_urls``.
+
+        :param site: whose console shows the bucket.
+        :param store_cos_param: where MPS was to store them.
+        """
+        files: dict[str, Any] = dict(self.files)
+        in_cos = self.in_cos or [found for url in self.urls if (found := CosObject.from_url(url, store_cos_param))]
+        if in_cos:
+            files["cos_uris"] = [file.uri for file in in_cos]
+            urls = [file.url for file in in_cos]
+            # Bucket and region come from an answer: what does not make an address of COS names no file.
+            if [CosObject.from_url(url) for url in urls] == list(in_cos):
+                files["cos_urls"] = urls
+            files[CONSOLE_XCOM] = in_cos[0].console_url(site)
+        return files
 
     @property
     def word(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from airflow_provider_mps.api.cos import CosObject, reachable_url
+from airflow_provider_mps.api.tasks import CONSOLE_XCOM
 from airflow_provider_mps.compat import BaseOperatorLink, XCom, mask_secret
 from airflow_provider_mps.hooks.mps import MpsHook
 
@@ -15,10 +16,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CONSOLE_XCOM = "cos_console_url"
 
-
-class _XComLink(BaseOperatorLink):
+class XComLink(BaseOperatorLink):
     """Leads to what an XCom of the task holds: a URL, or the first of a list.
 
     A file in the user's own bucket has a URL without a signature, to which a private bucket answers 403: the link is
@@ -56,28 +55,28 @@ class _XComLink(BaseOperatorLink):
             return url
 
 
-class ListenLink(_XComLink):
+class ListenLink(XComLink):
     """The first audio file of the result; good for as long as its URL is."""
 
     label = "Listen"
     key = "audio_urls"
 
 
-class WatchLink(_XComLink):
+class WatchLink(XComLink):
     """The first video of the result; good for as long as its URL is."""
 
     label = "Watch"
     key = "video_urls"
 
 
-class ViewLink(_XComLink):
+class ViewLink(XComLink):
     """The first image of the result; good for as long as its URL is."""
 
     label = "View"
     key = "image_urls"
 
 
-class StoredInCosLink(_XComLink):
+class StoredInCosLink(XComLink):
     """The bucket's folder in the COS console of the account's site."""
 
     label = "Stored in COS"

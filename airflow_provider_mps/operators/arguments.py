@@ -31,6 +31,7 @@ class CreateArguments(AirflowArguments, total=False):
     durable: bool
     retry_ambiguous_create: bool
     max_poll_failures: int
+    end_from_trigger: bool
 
 
 class AudioArguments(AudioFields["XComArg"], CreateArguments, total=False):

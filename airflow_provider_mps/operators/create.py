@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow_provider_mps.api.errors import CallError, Failure, TaskFailedError
+from airflow_provider_mps.api.errors import CallError, Failure
 from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.redaction import digest, masked
@@ -55,14 +55,17 @@ class CreateTaskOperator(WaitsForRoom):
     :param durable: whether to remember the TaskId over retries (Airflow 3.3 and later).
     :param retry_ambiguous_create: whether Airflow may retry after a create that may have run, and so may pay twice.
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait.
+    :param end_from_trigger: whether the triggerer itself ends this Airflow task, with its XComs, where the wait there
+        ends well: no worker resumes it (Airflow 3.3 and later). What a worker does at a task's end is left out, and a
+        clear delivers the same file once more (docs/decisions/0015-tasks-without-a-worker.md).
 
     Returns the TaskId. Having waited, it also pushes the XComs ``result`` and the lists of URLs of its family.
     """
 
     request: ClassVar[RequestShape]
     abort_on_kill = True
+    xcoms: ClassVar[Mapping[str, str]] = {"return_value": "task_id", "result": "result"}
     template_fields: Sequence[str] = ("mps_conn_id", "cos_region")
-    store_cos_param: Mapping[str, Any] | None = None
     ui_color = "#d9ecff"
     text_fields: ClassVar[frozenset[str]] = frozenset({"mps_conn_id"})
     """Template fields that are text whatever they look like: native rendering would make a number of "2.10"."""
@@ -99,6 +102,7 @@ class CreateTaskOperator(WaitsForRoom):
         durable: bool = True,
         retry_ambiguous_create: bool = False,
         max_poll_failures: int = 10,
+        end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         for name in self.request.fields:
@@ -114,6 +118,7 @@ class CreateTaskOperator(WaitsForRoom):
         self.durable = durable
         self.retry_ambiguous_create = retry_ambiguous_create
         self.max_poll_failures = max_poll_failures
+        self.end_from_trigger = end_from_trigger
         self._hook: MpsHook | None = None
         self._memory: Memory | None = None
         self._rendering_text = False
@@ -183,17 +188,18 @@ class CreateTaskOperator(WaitsForRoom):
                 return memory.task_id
             if status is None or not self.family.settled(status):
                 if self.deferrable:
-                    model = self.request.model_of(params)
-                    self.defer_until_ended(
-                        memory.task_id, poll_interval, deadline, memory.accepted_at, model, turn.ticket
-                    )
+                    of_room = self.request.model_of(params), turn.ticket
+                    self.defer_until_ended(memory.task_id, poll_interval, deadline, memory.accepted_at, *of_room)
                 status = self._wait_here(hook, memory, poll_interval, deadline)
             return self._finish(context, memory, status)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Go on after the triggerer's wait."""
         with told_errors(self):
-            return self._finish(context, self._remember(context, self.hook, ""), self.status_after(event))
+            memory = self._remember(context, self.hook, "")
+            with memory.of_failure():
+                status = self.status_after(event)
+            return self._finish(context, memory, status)
 
     def dry_run(self) -> None:
         """Log the request as it would be sent (secrets masked), its digest, and what is known to go wrong with it.
@@ -282,9 +288,13 @@ class CreateTaskOperator(WaitsForRoom):
         if entry is None or entry.stage is Stage.FAILED or (cleared and entry.stage is Stage.DONE):
             return None
         if entry.task_id:
-            status = self._found(hook, memory, entry, deadline)
-            if status:
+            if status := self._found(hook, memory, entry, deadline):
                 memory.adopted(entry)
+                if cleared and self.end_from_trigger and status.state is TaskState.DONE:
+                    self.log.warning(
+                        "A triggerer cannot note that it delivered a task: this may be a file that you have. "
+                        "To create, and pay for, a new one, clear this Airflow task once more after it has ended."
+                    )
             return status
         if cleared or self.request.repeatable:
             return None  # a request with a SessionId is sent again, and does not make a second task
@@ -373,14 +383,11 @@ class CreateTaskOperator(WaitsForRoom):
             raise AirflowTaskTimeout(f"execution_timeout: {late}") from error
 
     def _finish(self, context: Context, memory: Memory, status: TaskStatus) -> str:
-        try:
-            self.check_ended(status, memory.age)
-        except TaskFailedError:
-            memory.reached(Stage.FAILED)
-            raise
+        with memory.of_failure():
+            self.family.check(status, memory.age)
         self.log_files(status)
         self._compare(status)
-        self.push_files(context, status, self.store_cos_param)
+        self.push_files(context, status)
         context["ti"].xcom_push(key="result", value=self.family.result(status))
         memory.reached(Stage.DONE)
         return status.task_id

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_mps.api.errors import AmbiguousCreateError, MpsError
+from airflow_provider_mps.api.errors import AmbiguousCreateError, MpsError, TaskFailedError
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.tasks import in_seconds
 
@@ -101,6 +103,15 @@ class Memory:
     def age(self) -> str:
         """How long ago MPS accepted the task, for people; empty if that is not known."""
         return "" if self.accepted_at is None else in_seconds(time.time() - self.accepted_at, True)
+
+    @contextmanager
+    def of_failure(self) -> Iterator[None]:
+        """Note that the task has failed, where that is raised inside."""
+        try:
+            yield
+        except TaskFailedError:
+            self.reached(Stage.FAILED)
+            raise
 
     def recall(self) -> Remembered | None:
         """What an earlier try left for the same request. What cannot be read raises, and nothing is created."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
+
+from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_mps.api.errors import CallError, Failure, TaskFailedError, WaitTimeoutError
 from airflow_provider_mps.api.patience import patience
@@ -24,7 +26,8 @@ from airflow_provider_mps.compat import (
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.telling import tell, told_errors
-from airflow_provider_mps.waiting import WaitsForTask
+from airflow_provider_mps.triggers.mps import CAN_BE_ALL, MpsTaskTrigger
+from airflow_provider_mps.waiting import TRIGGERER_DOWN_SECONDS, WaitsForTask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -38,6 +41,21 @@ _SHORTEST_POKE_SECONDS = 1.0
 _TROUBLE_KEY, _TROUBLE_KEPT = "mps_trouble", timedelta(days=7)
 
 
+def _as_template(sensor: TaskSensor, value: Any) -> str | None:
+    """The text that a triggerer renders to what an argument stands for; None where it cannot."""
+    upstream: Any = getattr(value, "operator", None)  # of an XComArg that was neither mapped nor zipped
+    if upstream is not None and not upstream.is_mapped:
+        group = upstream.get_closest_mapped_task_group()
+        if group is not None and group is not sensor.get_closest_mapped_task_group():
+            return None
+        index = "-1" if group is None else "ti.map_index"
+        return f"{{{{ ti.xcom_pull(task_ids={upstream.task_id!r}, key={value.key!r}, map_indexes={index}) }}}}"
+    # In a triggerer, a pull of all indexes is never answered (3.3.2), and the wait would hang.
+    if not isinstance(value, str) or ("xcom_pull" in value and "map_indexes" not in value):
+        return None
+    return value
+
+
 class TaskSensor(WaitsForTask, BaseSensorOperator):
     """Waits for a task of one family. Base of the sensors below.
 
@@ -47,11 +65,20 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait. With
         ``mode="reschedule"`` each poke begins a new count, and ``timeout`` is what ends the wait; a task that MPS does
         not know ends it sooner.
+    :param start_from_trigger: whether the wait begins in the triggerer, without a worker (Airflow 3.3 and later). A
+        worker begins it all the same where the sensor is mapped, or waits for what a mapped task returned, or has a
+        template with an ``xcom_pull`` without ``map_indexes``, which a triggerer cannot do. Its templates may use what
+        Airflow itself offers, and no macros or filters of the DAG's own.
+    :param end_from_trigger: whether the triggerer itself ends this Airflow task, with its XComs, where the wait there
+        ends well: no worker resumes it (Airflow 3.3 and later). What Airflow does on a worker at a task's end is left
+        out: listeners such as OpenLineage's, ``post_execute``, signing the link to a file in a bucket. A worker ends a
+        task that has outlets, and any where Airflow has a backend for XComs.
 
     Returns the result, and pushes the lists of URLs of its family.
     """
 
     template_fields: Sequence[str] = ("mps_task_id", "mps_conn_id")
+    xcoms: ClassVar[Mapping[str, str]] = {"return_value": "result"}
     ui_color = "#e6f3ff"
 
     def __init__(
@@ -61,18 +88,47 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         mps_conn_id: str | XComArg = MpsHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         max_poll_failures: int = 10,
+        start_from_trigger: bool = False,
+        end_from_trigger: bool = False,
         **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.mps_task_id = cast("str", mps_task_id)  # once it is rendered
         self.mps_conn_id = cast("str", mps_conn_id)
-        self.deferrable = deferrable
+        self.deferrable = deferrable or start_from_trigger is True
         self.max_poll_failures = max_poll_failures
+        self.start_from_trigger = start_from_trigger
+        self.end_from_trigger = end_from_trigger
         self._began = 0.0
         self._word = ""
         self._done_at = 0.0
         self._tolerance: Tolerance | None = None
         self._trouble: Trouble | None = None
+        if start_from_trigger is True:
+            self.start_trigger_args = self._start() if CAN_BE_ALL else None
+            self.start_from_trigger = self.start_trigger_args is not None  # Airflow 2 fails without them
+
+    def _start(self) -> StartTriggerArgs | None:
+        """What Airflow makes the trigger from, without a worker; its templates are rendered in the triggerer."""
+        fields = {name: _as_template(self, getattr(self, name)) for name in self.template_fields}
+        if None in fields.values():
+            return None
+        ends = min(self.timeout, self._execution_seconds)
+        airflow_ends = min(self.timeout + TRIGGERER_DOWN_SECONDS, self._execution_seconds)
+        return StartTriggerArgs(
+            trigger_cls=f"{MpsTaskTrigger.__module__}.{MpsTaskTrigger.__qualname__}",
+            trigger_kwargs={
+                **fields,
+                "kind": self.family.kind,
+                "poll_interval": self._interval,
+                "max_poll_failures": self.max_poll_failures,
+                "abort_on_kill": self.abort_on_kill,
+                "seconds_before_timeout": airflow_ends - ends,
+                **self.ending,
+            },
+            next_method="execute_complete",
+            timeout=timedelta(seconds=airflow_ends),
+        )
 
     def execute(self, context: Context) -> Any:
         self._began = self._begin(context)
@@ -89,7 +145,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         with self._errors():
             self._check()
         deadline = self._began + min(self.timeout, self._execution_seconds)
-        self.defer_until_ended(self.mps_task_id, max(self.poke_interval, _SHORTEST_SECONDS), deadline)
+        self.defer_until_ended(self.mps_task_id, self._interval, deadline)
         return None
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -142,6 +198,10 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         return in_seconds(time.time() - self._began, False)
 
     @property
+    def _interval(self) -> float:
+        return max(self.poke_interval, _SHORTEST_SECONDS)
+
+    @property
     def _left(self) -> float:
         """Seconds until this wait's timeout."""
         return self._began + self.timeout - time.time()
@@ -161,6 +221,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         timeout = AirflowTaskTimeout if self._execution_seconds < self.timeout else AirflowSensorTimeout
         try:
             with self._errors():
+                self._check()  # nobody has, where a trigger began
                 try:
                     return self._finish(context, self.status_after(event))
                 except WaitTimeoutError as error:
@@ -197,7 +258,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
 
     def _check(self) -> None:
         check_family("mps_task_id", task_id("mps_task_id", self.mps_task_id), self.family)
-        self.check_wait()
+        self.check_wait("start_from_trigger")
         for name in ("timeout", "poke_interval"):
             if value := getattr(self, name):  # 0 is Airflow's word for one poke, and for no pause
                 seconds(name, value)
@@ -209,17 +270,19 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         self._done_at = self._done_at or (self._began if self.reschedule else time.time())
         return time.time() - self._done_at < patience().result_grace
 
-    def _errors(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         # What a retry may mend stays no AirflowException: soft_fail would skip those after a deferral, and those alone.
-        return told_errors(self, retryable=None)
+        with told_errors(self, retryable=None):
+            try:
+                yield
+            except TaskFailedError as error:
+                error.retry_helps = False  # asked again, it is the same task that failed
+                error.advice = "Clear the Airflow task that created it to make, and maybe pay for, a new one"
+                raise
 
     def _finish(self, context: Context, status: TaskStatus) -> dict[str, Any]:
-        try:
-            self.check_ended(status, "" if self.deferrable else self._waited)
-        except TaskFailedError as error:
-            error.retry_helps = False  # asked again, it is the same task that failed
-            error.advice = "Clear the Airflow task that created it to make, and maybe pay for, a new one"
-            raise
+        self.family.check(status, "" if self.deferrable else self._waited)
         self.log_files(status)
         self.push_files(context, status)
         return self.family.result(status)

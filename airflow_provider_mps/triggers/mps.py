@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC
 from functools import partial
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_mps.api.errors import MpsError, TaskFailedError, WaitTimeoutError
-from airflow_provider_mps.api.tasks import FAMILIES, TaskStatus, in_seconds
+from airflow_provider_mps.api.requests import task_id
+from airflow_provider_mps.api.tasks import CONSOLE_XCOM, FAMILIES, TaskFamily, TaskStatus, check_family, in_seconds
 from airflow_provider_mps.hooks.mps import MpsHook
 
 _MARKED = ("success", "failed", "skipped")
 """The states that a user can give a task instance to end it."""
+
+CAN_BE_ALL = hasattr(BaseTrigger, "render_template_fields")
+"""Whether an Airflow task can be a trigger and nothing else: from Airflow 3.3 on, triggers render templates."""
 
 _ending: set[asyncio.Task[None]] = set()
 
@@ -25,11 +31,26 @@ def log_change(log: Any, accepted: bool, status: TaskStatus, seconds: float) -> 
     log.info("Task %s: %s after %s", status.task_id, status.word, in_seconds(seconds, accepted))
 
 
+def log_files(log: Any, family: TaskFamily, status: TaskStatus) -> None:
+    """Say what came out: number, length and format; not where, for a URL may be signed."""
+    formats = Counter(status.formats)
+    lengths = [f"{duration} s" for duration in status.durations]
+    log.info(
+        "%s task %s is %s: %s%s",
+        family.title,
+        status.task_id,
+        status.word,
+        ", ".join(f"{count} {kind}" for kind, count in formats.items()) or "no file",
+        f" ({', '.join(lengths)})" if lengths else "",
+    )
+
+
 class MpsTaskTrigger(BaseTrigger):
     """Waits until a task has ended, and fires one event that says how; the result itself is not in it.
 
     The event is ``{"status": "done" | "failed" | "timeout" | "error", "mps_task_id", "message"}``. A message has a line
-    for each part of the error that it becomes.
+    for each part of the error that it becomes. With ``xcoms``, a task that is done ends the Airflow task instead
+    (docs/decisions/0015-tasks-without-a-worker.md).
     All triggers of one account share one poller, which keeps under the account's limit.
 
     :param kind: the task's family: ``aigc_audio``, ``aigc_video``, ``aigc_image`` or ``media``.
@@ -40,6 +61,10 @@ class MpsTaskTrigger(BaseTrigger):
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait.
     :param abort_on_kill: whether to abort the task where the API can, when a user marks the Airflow task as ended;
         not for a task that something else created.
+    :param seconds_before_timeout: a deadline too, so long before Airflow's own: where no worker could say when.
+    :param xcoms: what to end the Airflow task with, beside the files, by XCom key: the ``task_id``, the ``result``, or
+        the first of the files under a key.
+    :param store_cos_param: where MPS was to store the files.
     :param accepted_at: when MPS accepted the task, as a POSIX time; None where that is not known.
     :param model: whose room the task takes (``RequestShape.model_of``); empty: not known.
     :param ticket: the place in line that the create had, if it waited for room.
@@ -54,6 +79,9 @@ class MpsTaskTrigger(BaseTrigger):
         deadline: float | None = None,
         max_poll_failures: int = 10,
         abort_on_kill: bool = True,
+        seconds_before_timeout: float | None = None,
+        xcoms: Mapping[str, str] | None = None,
+        store_cos_param: Mapping[str, Any] | None = None,
         accepted_at: float | None = None,
         model: str = "",
         ticket: float | None = None,
@@ -66,6 +94,9 @@ class MpsTaskTrigger(BaseTrigger):
         self.deadline = deadline
         self.max_poll_failures = max_poll_failures
         self.abort_on_kill = abort_on_kill
+        self.seconds_before_timeout = seconds_before_timeout
+        self.xcoms = xcoms
+        self.store_cos_param = store_cos_param
         self.accepted_at = accepted_at
         self.model = model
         self.ticket = ticket
@@ -81,6 +112,9 @@ class MpsTaskTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "max_poll_failures": self.max_poll_failures,
                 "abort_on_kill": self.abort_on_kill,
+                "seconds_before_timeout": self.seconds_before_timeout,
+                "xcoms": self.xcoms,
+                "store_cos_param": self.store_cos_param,
                 "accepted_at": self.accepted_at,
                 "model": self.model,
                 "ticket": self.ticket,
@@ -89,14 +123,17 @@ class MpsTaskTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         family = FAMILIES[self.kind]
+        hook = MpsHook(self.mps_conn_id)
+        xcoms = None
         accepted = self.accepted_at is not None
         began = time.time() if self.accepted_at is None else self.accepted_at
         try:
-            status = await MpsHook(self.mps_conn_id).await_task(
+            check_family("mps_task_id", task_id("mps_task_id", self.mps_task_id), family)  # a template makes anything
+            status = await hook.await_task(
                 family,
                 self.mps_task_id,
                 poll_interval=self.poll_interval,
-                deadline=self.deadline,
+                deadline=self._deadline,
                 max_poll_failures=self.max_poll_failures,
                 on_change=partial(log_change, self.log, accepted),
                 accepted_at=self.accepted_at,
@@ -104,6 +141,8 @@ class MpsTaskTrigger(BaseTrigger):
                 ticket=self.ticket,
             )
             family.check(status, in_seconds(time.time() - began, accepted))
+            if self.xcoms is not None and self.trigger_id is not None:  # dag.test() gives none, and takes no such end
+                xcoms = self._pushed(family, status, status.files_to_push(hook.settings.site, self.store_cos_param))
         except WaitTimeoutError as error:
             yield self._event("timeout", error.written())
         except TaskFailedError as error:
@@ -115,7 +154,29 @@ class MpsTaskTrigger(BaseTrigger):
             self.log.exception("Waiting for task %s failed", self.mps_task_id)
             yield self._event("error", f"{type(error).__name__} in the triggerer; its log has the details")
         else:
+            if xcoms is not None:
+                log_files(self.log, family, status)
+                yield TaskSuccessEvent(xcoms=xcoms)  # its repr, which Airflow logs, is the state alone
+                return
             yield self._event("done", f"{family.title} task {self.mps_task_id} is done")
+
+    @property
+    def _deadline(self) -> float | None:
+        timeout = getattr(self, "timeout_after", None)  # a triggerer says
+        if self.seconds_before_timeout is None or timeout is None:
+            return self.deadline
+        if timeout.tzinfo is None:
+            timeout = timeout.replace(tzinfo=UTC)
+        own: float = timeout.timestamp() - self.seconds_before_timeout
+        return own if self.deadline is None else min(own, self.deadline)
+
+    def _pushed(self, family: TaskFamily, status: TaskStatus, files: dict[str, Any]) -> dict[str, Any]:
+        named = {"task_id": status.task_id, "result": family.result(status)}
+        if "cos_uris" not in files:  # a link to a file in a bucket has to be signed, by a worker
+            named |= {key: urls[0] for key, urls in files.items() if urls}
+        elif CONSOLE_XCOM in files:
+            named[CONSOLE_XCOM] = files[CONSOLE_XCOM]
+        return files | {key: named[name] for key, name in (self.xcoms or {}).items() if name in named}
 
     def _event(self, status: str, message: str) -> TriggerEvent:
         return TriggerEvent({"status": status, "mps_task_id": self.mps_task_id, "message": message})
@@ -130,12 +191,14 @@ class MpsTaskTrigger(BaseTrigger):
 
     async def _end(self) -> None:
         family = FAMILIES[self.kind]
-        expired = self.deadline is not None and time.time() >= self.deadline
+        expired = self._deadline is not None and time.time() >= self._deadline
         if not family.can_abort or not self.abort_on_kill or expired:
             # Airflow is not called to see who ended the wait: the first call stalls its triggerer for seconds (3.3.2).
             # It may have been nobody, of a triggerer that stalled and came back: no word of bills.
             self.log.info(
-                "No longer waiting here for %s task %s. Nothing was cancelled at MPS.", family.title, self.mps_task_id
+                "This triggerer no longer waits for %s task %s; nothing was cancelled at MPS.",
+                family.title,
+                self.mps_task_id,
             )
             return
         try:

@@ -5,13 +5,14 @@ import contextvars
 import gc
 import json
 import logging
+import math
 import random
 import time
 import tracemalloc
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -32,6 +33,14 @@ from tests.doubles.servers import Handler, LoopbackServer, hang, open_connection
 LIMIT = 20.0
 FAST = 2000.0
 """Requests a second, where the pace is not what the test is about."""
+
+
+class Call(NamedTuple):
+    """A call of one of several processes, and whether the service answered or throttled it."""
+
+    at: float
+    process: int
+    allowed: bool
 
 
 async def until(so: Callable[[], bool]) -> None:
@@ -103,16 +112,20 @@ def test_a_burst_of_throttled_calls_cuts_the_rate_once_and_quiet_brings_it_back(
     assert rates[-1] == full
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_three_processes_settle_near_fair_shares_of_one_limit(seed: int) -> None:
-    """In virtual time: a server with a rolling second, and three paces that do not know of each other."""
+def shared_by(paces: list[Pace], seconds: float, seed: int, leave_after: float = math.inf) -> list[Call]:
+    """In virtual time: a server with a rolling second, and paces that do not know of each other.
+
+    :param leave_after: seconds after which all of them but the first call no more.
+    """
     chance = random.Random(seed)
-    paces = [Pace(LIMIT) for _ in range(3)]
     accepted: deque[float] = deque()
-    answers = [Counter[str]() for _ in paces]
-    calls = [(1000.0 + chance.random(), index) for index in range(3)]
-    while (call := min(calls))[0] < 1120.0:
+    seen: list[Call] = []
+    calls = [(chance.random(), index) for index in range(len(paces))]
+    while (call := min(calls))[0] < seconds:
         now, index = call
+        if index and now > leave_after:
+            calls[index] = (math.inf, index)
+            continue
         paces[index].leaves(now)
         arrives = now + 0.002 * chance.random()
         while accepted and accepted[0] <= arrives - 1.0:
@@ -122,13 +135,26 @@ def test_three_processes_settle_near_fair_shares_of_one_limit(seed: int) -> None
             accepted.append(arrives)
         else:
             paces[index].throttled(now, arrives)
-        if now > 1030.0:
-            answers[index]["ok" if allowed else "throttled"] += 1
+        seen.append(Call(now, index, allowed))
         calls[index] = (paces[index].next_call + 0.002 * chance.random(), index)
-    total = sum(answers, Counter())
-    assert total["ok"] >= 0.85 * LIMIT * 90.0
-    assert total["throttled"] < 0.02 * total.total()
-    assert all(each["ok"] > LIMIT * 90.0 / 3 / 2 for each in answers)
+    return seen
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_three_processes_settle_near_fair_shares_of_one_limit(seed: int) -> None:
+    calls = [call for call in shared_by([Pace(LIMIT) for _ in range(3)], 120.0, seed) if call.at > 30.0]
+    answered = Counter(call.process for call in calls if call.allowed)
+    assert answered.total() >= 0.85 * LIMIT * 90.0
+    assert len(calls) - answered.total() < 0.02 * len(calls)
+    assert all(each > LIMIT * 90.0 / 3 / 2 for each in answered.values())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_processes_leave_unused_is_soon_taken_up_without_throttled_calls(seed: int) -> None:
+    calls = [call for call in shared_by([Pace(LIMIT) for _ in range(3)], 240.0, seed, 120.0) if call.at > 120.0]
+    assert all(call.allowed for call in calls)
+    a_minute_later = [call for call in calls if 180.0 < call.at <= 190.0]
+    assert len(a_minute_later) >= 0.95 * LIMIT * 10.0
 
 
 # Waiting.

@@ -84,6 +84,9 @@ def test_the_deferral_carries_what_it_takes_to_go_on(emulator: MpsEmulator) -> N
         "accepted_at": deferred.value.trigger.accepted_at,
         "model": MUSIC_ARGUMENTS["model_name"],
         "ticket": None,
+        "seconds_before_timeout": None,
+        "xcoms": None,
+        "store_cos_param": None,
     }
     assert deferred.value.trigger.accepted_at == pytest.approx(time.time(), abs=60)
     event = first_event(trigger_of(deferred.value))

@@ -18,7 +18,7 @@ from tests.doubles.logs import Lines
 from tests.doubles.servers import LoopbackServer
 
 ABORTED, TOO_LATE, OVER = "is aborted", "can be aborted only while it waits", "there is nothing to abort"
-LEFT = "Nothing was cancelled at MPS"
+NO_LONGER = "no longer waits for"
 GOES_ON = "goes on at MPS, for the next try of this Airflow task"
 MARKED = ("failed", "success", "skipped")
 NOT_MARKED = (None, "scheduled", "queued", "running", "restarting", "up_for_retry", "deferred")
@@ -90,7 +90,8 @@ def test_of_what_cannot_be_aborted_nobody_is_asked(kind: str, state_is: Any, log
     end(kind, "the-task")
     assert not asked
     [line] = logged.of("the-task")
-    assert LEFT in line
+    assert NO_LONGER in line
+    assert "nothing was cancelled at MPS" in line
     assert "billed" not in line
 
 
@@ -106,7 +107,8 @@ def test_a_wait_that_is_a_sensors_or_is_over_by_itself_aborts_nothing(
     assert not asked
     assert emulator.requests == []
     [line] = logged.of(task_id)
-    assert LEFT in line
+    assert NO_LONGER in line
+    assert "nothing was cancelled at MPS" in line
     assert "billed" not in line
 
 
