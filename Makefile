@@ -1,5 +1,5 @@
-# `make demo`, `make test`, `make e2e`, `make fuzz`, `make live`, `make lint`, `make ui`, `make clean`: each sets up what
-# it needs, once.
+# `make demo`, `make test`, `make e2e`, `make fuzz`, `make live`, `make lint`, `make docs`, `make dist`, `make ui`,
+# `make clean`: each sets up what it needs, once.
 PYTHON ?= python3
 DAG ?= generate_soundtrack
 
@@ -7,11 +7,12 @@ VENV := .venv
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt
 CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 	"Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is " + sys.version.split()[0] + \
 	". Name another one: make PYTHON=python3.12")
 
-.PHONY: demo test e2e chromium fuzz live lint ui constraints clean
+.PHONY: demo test e2e chromium fuzz live lint docs dist ui constraints clean
 
 demo: $(READY)
 	$(BIN)/python -m scripts.demo $(DAG)
@@ -43,12 +44,29 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/codespell
 
+# The site, in build/site. The papers link to each other, and to the code, by their paths in the repository; so the
+# pages are those paths. Fails on a broken link or anchor, and on a public name without a docstring.
+docs: $(READY)
+	$(INSTALL) --editable '.[docs]'
+	$(BIN)/ruff check --select D100,D101,D102,D103 airflow_provider_mps
+	@rm -rf build/pages && mkdir -p build/pages
+	@ln -s $(addprefix ../../,$(wildcard *.md) LICENSE docs airflow_provider_mps dags_examples) build/pages/
+	$(BIN)/mkdocs build --quiet --strict
+
+# The wheel and the sdist, in dist/, looked at and tried.
+dist: $(READY)
+	$(INSTALL) --editable '.[release]'
+	@rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m pytest -m dist tests/package
+
 ui: $(READY)
 	$(BIN)/python -m scripts.ui
 
 # Takes the newest versions of everything; `make test e2e` shows whether they work.
 constraints: $(READY)
-	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev \
+	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev --extra docs --extra release \
 		--no-annotate --no-header --output-file constraints.txt pyproject.toml
 
 clean:
@@ -59,5 +77,5 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c '$(CHECK_PYTHON)'
 	$(PYTHON) -m venv $(VENV)
 	@$(UV) --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv
-	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --compile-bytecode --editable '.[dev]'
+	$(INSTALL) --compile-bytecode --editable '.[dev]'
 	@touch $@
