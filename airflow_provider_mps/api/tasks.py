@@ -37,6 +37,7 @@ class TaskState(StrEnum):
 
     @property
     def ended(self) -> bool:
+        """Whether the task will not change any more."""
         return self in (TaskState.FAIL, TaskState.DONE)
 
 

@@ -113,6 +113,7 @@ class CreateTaskOperator(WaitsForTask):
 
     @property
     def hook(self) -> MpsHook:
+        """The hook of the operator's connection and bucket region."""
         return MpsHook(self.mps_conn_id, self.cos_region)
 
     def _do_render_template_fields(
@@ -148,6 +149,7 @@ class CreateTaskOperator(WaitsForTask):
         return None if rendered == "None" else rendered  # as native rendering does
 
     def execute(self, context: Context) -> str:
+        """Create the task, or go on with that of an earlier try, and wait if that is wanted."""
         began = time.time()
         with airflow_errors():
             self.check_wait("wait_for_completion", "durable", "retry_ambiguous_create")

@@ -256,6 +256,7 @@ class MpsApiOperator(BaseOperator):
         self.mps_conn_id = cast("str", mps_conn_id)  # once it is rendered
 
     def execute(self, context: Context) -> dict[str, Any]:
+        """Call the action, or return what an earlier try was answered."""
         with airflow_errors():
             action, params = checked_call(self.action, self.mps_params or {}, "mps_params")
             params = with_numbers(action, params)

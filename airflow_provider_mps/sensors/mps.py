@@ -73,6 +73,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         self._tolerance: Tolerance | None = None
 
     def execute(self, context: Context) -> Any:
+        """Wait here, or in the triggerer."""
         self._began = self._begin(context)
         if not self.deferrable:
             try:

@@ -106,6 +106,7 @@ class MpsToObjectStorageOperator(BaseOperator):
         self.kept: Sequence[Mapping[str, Any]] = ()
 
     def execute(self, context: Context) -> list[str]:
+        """Fetch the files, and put each in its place once it is whole; their URIs."""
         with airflow_errors():
             self._check_numbers()
             sources = _sources(self.urls)

@@ -61,6 +61,7 @@ class MpsTaskTrigger(BaseTrigger):
         self.abort_on_kill = abort_on_kill
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class and its arguments, for the triggerer."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -75,6 +76,7 @@ class MpsTaskTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait for the task's end, and fire the one event."""
         family = FAMILIES[self.kind]
         try:
             status = await MpsHook(self.mps_conn_id).await_task(

@@ -28,6 +28,12 @@ def sources(folder: str, *suffixes: str) -> set[str]:
     return {path for path in found if path.endswith(suffixes)}
 
 
+def test_the_changelog_tells_of_this_version() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    newest = re.findall(r"^## \[(.+?)\]", changes, re.MULTILINE)[0]
+    assert newest == __version__ or (newest == "Unreleased" and f"To become {__version__}" in changes)
+
+
 def test_the_wheel_holds_the_package_and_its_licence_alone() -> None:
     with zipfile.ZipFile(WHEEL) as wheel:
         names = set(wheel.namelist())
@@ -50,7 +56,7 @@ def test_the_sdist_holds_what_the_package_is_made_tested_and_explained_with() ->
     for folder in ("airflow_provider_mps", "tests", "dags_examples", "benchmarks", "scripts"):
         wanted |= sources(folder, ".py")
     assert wanted - names == set()
-    assert [name for name in names if re.search(r"(^|/)(\.(?!readthedocs)|build/|dist/|__pycache__)", name)] == []
+    assert [name for name in names if re.search(r"(^|/)(\.[^/]+|build|dist|__pycache__)/", name)] == []
 
 
 def blocks(kind: str, after: str) -> list[str]:
