@@ -40,6 +40,8 @@ _ANSWERS_TO_BELIEVE = 3
 class CreateTaskOperator(WaitsForTask):
     """Creates a task of one family and, if wanted, waits for it. Base of the operators below.
 
+    Returns the TaskId. Having waited, it also pushes the XComs ``result`` and the lists of URLs of its family.
+
     :param mps_conn_id: the Airflow connection.
     :param cos_region: the region of the buckets in ``cos://bucket/key``; the connection's ``cos_region`` where it is
         not given. A URL of COS, such as those of the XCom ``cos_urls``, names it itself.
@@ -50,8 +52,6 @@ class CreateTaskOperator(WaitsForTask):
     :param durable: whether to remember the TaskId over retries (Airflow 3.3 and later).
     :param retry_ambiguous_create: whether Airflow may retry after a create that may have run, and so may pay twice.
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait.
-
-    Returns the TaskId. Having waited, it also pushes the XComs ``result`` and the lists of URLs of its family.
     """
 
     request: ClassVar[RequestShape]

@@ -230,12 +230,12 @@ class MpsApiOperator(BaseOperator):
     What changes something (all but Describe..., List..., Get...) is never sent again in doubt: not after a lost
     answer, and, on Airflow 3.3 and later, not after a lost worker either.
 
+    Returns the ``Response`` object.
+
     :param action: the action as the API writes it, such as ``DescribeTranscodeTemplates``.
     :param mps_params: its fields as the API writes them (``params`` are Airflow's own). A text such as ``"5"``, which
         templates make of numbers, is sent as a number where the SDK's model of the action has one.
     :param mps_conn_id: the Airflow connection.
-
-    Returns the ``Response`` object.
     """
 
     template_fields: Sequence[str] = ("action", "mps_params", "mps_conn_id")

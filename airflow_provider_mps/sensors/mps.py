@@ -40,14 +40,14 @@ _SHORTEST_POKE_SECONDS = 1.0
 class TaskSensor(WaitsForTask, BaseSensorOperator):
     """Waits for a task of one family. Base of the sensors below.
 
+    Returns the result, and pushes the lists of URLs of its family.
+
     :param mps_task_id: the TaskId, such as the output of a create operator.
     :param mps_conn_id: the Airflow connection.
     :param deferrable: whether to wait in the triggerer; the interval is ``poke_interval`` there too.
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait. With
         ``mode="reschedule"`` each poke begins a new count, and ``timeout`` is what ends the wait; a task that MPS does
         not know ends it sooner.
-
-    Returns the result, and pushes the lists of URLs of its family.
     """
 
     template_fields: Sequence[str] = ("mps_task_id", "mps_conn_id")

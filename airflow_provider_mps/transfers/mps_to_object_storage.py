@@ -54,6 +54,9 @@ class MpsToObjectStorageOperator(BaseOperator):
     A file that is there already stays: with the same content it counts as kept (by an earlier try of the task),
     with any other content it is an error, unless ``overwrite`` is set.
 
+    Returns the files' URIs as strings, with a scheme and the destination's connection id. The assets that it is an
+    outlet of get ``files`` as extra, each with its ``uri``, ``length`` in bytes, and ``duration`` where it was given.
+
     :param urls: one or a list of: https URLs, ``cos://bucket/key``, the API's results with ``Url`` and ``Duration``,
         and the API's objects in COS with ``Bucket``, ``Region`` and ``Object``. The XComs ``audio_urls``, ``cos_uris``
         and ``cos_objects`` are such lists. Plain http is for this machine, and only with a connection to it.
@@ -69,9 +72,6 @@ class MpsToObjectStorageOperator(BaseOperator):
     :param download_timeout: seconds (likewise) for each file as a whole, repeats included: one hour.
     :param max_bytes: a larger file is refused: 10 GiB.
     :param overwrite: whether a file of the same name and other content is replaced.
-
-    Returns the files' URIs as strings, with a scheme and the destination's connection id. The assets that it is an
-    outlet of get ``files`` as extra, each with its ``uri``, ``length`` in bytes, and ``duration`` where it was given.
     """
 
     template_fields: Sequence[str] = ("urls", "destination", "storage_conn_id", "mps_conn_id", "cos_region")
