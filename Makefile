@@ -19,8 +19,9 @@ CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 demo: $(READY)
 	$(BIN)/python -m scripts.demo $(DAG)
 
+# Most tests wait rather than compute: more processes than cores. A file stays in one, for some share what they start.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 e2e: $(READY)
 	$(BIN)/python -m pytest -m e2e

@@ -227,7 +227,7 @@ def nested(depth: int) -> Any:
         *(nested(20), nested(200), str(nested(80)), "[" * 100_000, "[" + "-" * 100_000 + "1]", "[<XComArg>]"),
         "https://user:its-sign=secret@h:x/a.wav",
     ],
-    ids=lambda urls: ascii(urls)[:30] if not isinstance(urls, list) or urls != urls[:1] else "list",
+    ids=lambda urls: ascii(urls).partition(" at 0x")[0][:30] if not isinstance(urls, list) or urls != urls[:1] else "list",
 )
 def test_a_url_that_is_none_is_refused(tmp_path: Path, urls: Any) -> None:
     with pytest.raises(AirflowFailException, match=r"^urls: ") as wrong:
