@@ -34,11 +34,12 @@ def test_the_changelog_tells_of_this_version() -> None:
     assert newest == __version__ or (newest == "Unreleased" and f"To become {__version__}" in changes)
 
 
-def test_the_wheel_holds_the_package_and_its_licence_alone() -> None:
+def test_the_wheel_holds_the_package_with_its_examples_and_its_licence_alone() -> None:
     with zipfile.ZipFile(WHEEL) as wheel:
         names = set(wheel.namelist())
     code = {name for name in names if not name.startswith(f"{NAME}.dist-info/")}
-    assert code == sources("airflow_provider_mps", ".py", "/py.typed")
+    examples = {f"airflow_provider_mps/example_dags/{Path(name).name}" for name in sources("dags_examples", ".py")}
+    assert code == sources("airflow_provider_mps", ".py", "/py.typed") | examples
     assert {name.removeprefix(f"{NAME}.dist-info/") for name in names - code} == {
         "METADATA",
         "RECORD",
