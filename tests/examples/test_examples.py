@@ -17,11 +17,14 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_mps.emulator import EmulatedTask, MpsEmulator, RecordedRequest
+from scripts.demo import WAITS_FOR_A_PERSON
 from tests.doubles.movies import track_kinds
 from tests.doubles.sdk_models import misfits
 
 FOLDER = Path(__file__).parents[2] / "dags_examples"
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))
+# The other one is answered in tests/e2e/test_standalone.py.
+RUN_ALONE = [name for name in EXAMPLES if name != WAITS_FOR_A_PERSON]
 
 
 @dataclass
@@ -101,7 +104,7 @@ print(json.dumps([sorted(bag.dag_ids), bag.import_errors, ours, warned]))
     assert (import_errors, ours, warned) == ({}, [], {})
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", RUN_ALONE)
 def test_it_runs_to_files_that_open_and_each_task_is_paid_for_once(
     name: str, example: Callable[[str], Example]
 ) -> None:
@@ -122,7 +125,7 @@ def opens(path: Path) -> None:
         assert path.read_bytes()[4:8] == b"ftyp", path
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", RUN_ALONE)
 def test_what_it_sends_fits_the_models(name: str, example: Callable[[str], Example]) -> None:
     ran = example(name)
     calls = [request for request in ran.requests if request.action != "file"]
