@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +17,7 @@ from airflow_provider_mps.api.requests import count, flag
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
-from airflow_provider_mps.links.mps import CONSOLE_XCOM
+from airflow_provider_mps.links.mps import COS_CONSOLE_XCOM, MPS_CONSOLE_XCOM
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger, log_change
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class WaitsForTask(BaseOperator):
     mps_conn_id: str
     max_poll_failures: int
     files: Mapping[str, Any] = MappingProxyType({})
-    """Where the files are, by XCom key, once the task is done."""
+    """Where the links lead, by XCom key: to the console, and, once the task is done, to its files."""
 
     def check_wait(self, *flags: str) -> None:
         """Check what is used only later, when a task may have been paid for.
@@ -64,6 +65,17 @@ class WaitsForTask(BaseOperator):
     @property
     def hook(self) -> MpsHook:
         return MpsHook(self.mps_conn_id)
+
+    def show_console(self, hook: MpsHook, context: Context | None = None) -> None:
+        """Have the task's page link to the console, from now on if there is a context to push it to.
+
+        It is a convenience: where it cannot be had, the wait goes on without it.
+        """
+        with suppress(Exception):
+            url = f"{hook.settings.site.console}{self.family.console_page}"
+            self.files = {**self.files, MPS_CONSOLE_XCOM: url}
+            if context is not None:
+                context["ti"].xcom_push(key=MPS_CONSOLE_XCOM, value=url)
 
     def defer_until_ended(self, mps_task_id: str, poll_interval: float, deadline: float | None) -> None:
         """Hand the wait to the triggerer; the task goes on in ``execute_complete``."""
@@ -94,9 +106,11 @@ class WaitsForTask(BaseOperator):
         mps_task_id, message = given.get("mps_task_id"), str(given.get("message") or "no reason given")
         if not isinstance(mps_task_id, str) or not mps_task_id:
             raise InterruptedWaitError(f"The trigger's event names no task: {sorted(given)}")
+        hook = self.hook
+        self.show_console(hook)
         if given.get("status") == "timeout":
             raise WaitTimeoutError(message)
-        status = self.hook.describe(self.family, mps_task_id)
+        status = hook.describe(self.family, mps_task_id)
         if not status.state.ended:
             raise InterruptedWaitError(
                 f"{self.family.title} task {mps_task_id} is {status.word}, and the triggerer stopped waiting for it: "
@@ -132,10 +146,10 @@ class WaitsForTask(BaseOperator):
             # Bucket and region come from an answer: what does not make an address of COS names no file.
             if [CosObject.from_url(url) for url in urls] == list(in_cos):
                 files["cos_urls"] = urls
-            files[CONSOLE_XCOM] = in_cos[0].console_url(self.hook.settings.site)
+            files[COS_CONSOLE_XCOM] = in_cos[0].console_url(self.hook.settings.site)
         for key, value in files.items():
             context["ti"].xcom_push(key=key, value=value)
-        self.files = files
+        self.files = {**self.files, **files}
         extra = {"mps_task_id": status.task_id, "files": files.get("cos_uris", []), "durations": list(status.durations)}
         describe_outlets(context, self.outlets or (), extra)
 

@@ -2,8 +2,8 @@
 
 Each run makes one song, which MPS bills. **Listen** on the page of `create_soundtrack` plays it.
 
-**When not to use it:** for a list of prompts, see `soundtracks_for_many_prompts`; where a person decides before anything
-is published, `approve_soundtrack`. Without a triggerer, set `deferrable=False`, or see `soundtrack_with_sensor`.
+**When not to use it:** for a list of prompts, see `soundtracks_for_many_prompts`; where a person decides what is
+published, `approve_soundtrack`. Without a triggerer, set `deferrable=False`, or see `soundtrack_with_sensor`.
 To run it every day, set `schedule="@daily"`, and do not press Trigger as well: that is another run, and another song.
 """
 

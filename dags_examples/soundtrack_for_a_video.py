@@ -1,7 +1,7 @@
 """From two prompts to a finished film: AI video and AI music side by side, then one laid under the other.
 
-MPS stores the parts and the film in a bucket of yours, and a copy of the film is kept. Three tasks of MPS, each of which
-it bills. **Watch** on the page of `lay_music_under_video` plays the film.
+MPS stores the parts and the film in a bucket of yours, and a copy of the film is kept. MPS bills each of the three
+tasks. **Watch** on the page of `lay_music_under_video` plays the film.
 
 **Before you use it:** the account needs the role MPS_QcsRole and a bucket, which the environment variables
 `SOUNDTRACKS_BUCKET` and `SOUNDTRACKS_REGION` name; and this package its extra `cos`.

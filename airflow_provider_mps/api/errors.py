@@ -303,6 +303,7 @@ class CallError(MpsError):
         if hint := classify(code).hint:
             text += f". {hint.format(action=action)}"
         super().__init__(text)
+        self.problem = message
         self.failure = failure
         self.action = action
         self.code = code

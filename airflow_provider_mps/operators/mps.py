@@ -25,7 +25,7 @@ from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, M
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
+from airflow_provider_mps.links.mps import ListenLink, MpsConsoleLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.operators.create import CreateTaskOperator
 from airflow_provider_mps.operators.memory import Memory
 
@@ -76,7 +76,7 @@ class CreateAigcAudioTaskOperator(AigcTaskOperator):
 
     family = AIGC_AUDIO
     request = AUDIO_REQUEST
-    operator_extra_links = (ListenLink(), StoredInCosLink())
+    operator_extra_links = (ListenLink(), WatchLink(), StoredInCosLink(), MpsConsoleLink())
 
     def __init__(self, **kwargs: Unpack[AudioArguments]) -> None:
         super().__init__(**kwargs)
@@ -102,7 +102,7 @@ class CreateAigcVideoTaskOperator(AigcTaskOperator):
 
     family = AIGC_VIDEO
     request = VIDEO_REQUEST
-    operator_extra_links = (WatchLink(), StoredInCosLink())
+    operator_extra_links = (WatchLink(), StoredInCosLink(), MpsConsoleLink())
 
     def __init__(self, **kwargs: Unpack[VideoArguments]) -> None:
         super().__init__(**kwargs)
@@ -123,7 +123,7 @@ class CreateAigcImageTaskOperator(AigcTaskOperator):
 
     family = AIGC_IMAGE
     request = IMAGE_REQUEST
-    operator_extra_links = (ViewLink(), StoredInCosLink())
+    operator_extra_links = (ViewLink(), StoredInCosLink(), MpsConsoleLink())
 
     def __init__(self, **kwargs: Unpack[ImageArguments]) -> None:
         super().__init__(**kwargs)
@@ -148,7 +148,7 @@ class MediaTaskOperator(CreateTaskOperator):
     """
 
     family = MEDIA
-    operator_extra_links = (StoredInCosLink(),)
+    operator_extra_links = (ListenLink(), WatchLink(), ViewLink(), StoredInCosLink(), MpsConsoleLink())
 
     def _arguments(self) -> dict[str, Any]:
         arguments = super()._arguments()

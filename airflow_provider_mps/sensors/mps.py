@@ -23,7 +23,7 @@ from airflow_provider_mps.api.requests import seconds, task_id
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA, check_family
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
+from airflow_provider_mps.links.mps import ListenLink, MpsConsoleLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.waiting import WaitsForTask
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
                 raise type(error)(f"{limit}: {message}") from error
         with self._errors():
             self._check()
+        self.show_console(self.hook, context)
         deadline = self._began + min(self.timeout, self._execution_seconds)
         self.defer_until_ended(self.mps_task_id, max(self.poke_interval, _SHORTEST_SECONDS), deadline)
         return None
@@ -96,10 +97,11 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         with self._errors():
             self._check()
             self._tolerance = self._tolerance or Tolerance(self.max_poll_failures, time.time() - self._began)
+            hook = self.hook
+            if not self.files:
+                self.show_console(hook, context)
             try:
-                status = self.hook.describe(
-                    self.family, self.mps_task_id, within=max(self._left, _SHORTEST_POKE_SECONDS)
-                )
+                status = hook.describe(self.family, self.mps_task_id, within=max(self._left, _SHORTEST_POKE_SECONDS))
             except CallError as error:
                 self._tolerance.failed(error)
                 self.log.warning("Task %s: no answer: %s", self.mps_task_id, error)
@@ -199,7 +201,7 @@ class AigcAudioTaskSensor(TaskSensor):
     """
 
     family = AIGC_AUDIO
-    operator_extra_links = (ListenLink(), StoredInCosLink())
+    operator_extra_links = (ListenLink(), WatchLink(), StoredInCosLink(), MpsConsoleLink())
 
 
 class AigcVideoTaskSensor(TaskSensor):
@@ -209,7 +211,7 @@ class AigcVideoTaskSensor(TaskSensor):
     """
 
     family = AIGC_VIDEO
-    operator_extra_links = (WatchLink(), StoredInCosLink())
+    operator_extra_links = (WatchLink(), StoredInCosLink(), MpsConsoleLink())
 
 
 class AigcImageTaskSensor(TaskSensor):
@@ -219,7 +221,7 @@ class AigcImageTaskSensor(TaskSensor):
     """
 
     family = AIGC_IMAGE
-    operator_extra_links = (ViewLink(), StoredInCosLink())
+    operator_extra_links = (ViewLink(), StoredInCosLink(), MpsConsoleLink())
 
 
 class MpsTaskSensor(TaskSensor):
@@ -230,4 +232,4 @@ class MpsTaskSensor(TaskSensor):
     """
 
     family = MEDIA
-    operator_extra_links = (StoredInCosLink(),)
+    operator_extra_links = (ListenLink(), WatchLink(), ViewLink(), StoredInCosLink(), MpsConsoleLink())

@@ -31,6 +31,7 @@ from airflow_provider_mps.api.settings import is_loopback
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage
+from airflow_provider_mps.links.mps import ListenLink, ViewLink, WatchLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
@@ -76,6 +77,8 @@ class MpsToObjectStorageOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("urls", "destination", "storage_conn_id", "mps_conn_id", "cos_region")
     ui_color = "#e2f5e5"
+    # To what was read, while its URL is good: a browser opens neither file:// nor s3://.
+    operator_extra_links = (ListenLink(), WatchLink(), ViewLink())
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class MpsToObjectStorageOperator(BaseOperator):
         self.overwrite = overwrite
         self.sources: Sequence[_Source] = ()
         self.kept: Sequence[Mapping[str, Any]] = ()
+        self.files: Mapping[str, Any] = {}
 
     def execute(self, context: Context) -> list[str]:
         with airflow_errors():
@@ -117,6 +121,7 @@ class MpsToObjectStorageOperator(BaseOperator):
                 self._address(in_cos, settings)  # what hinders signing is said before anything is downloaded
             targets = self._targets(folder, names)
             self.sources = sources
+            self.files = {"urls": [source.cos.url if source.cos else source.url for source in sources]}
             self.kept = [self._keep(source, target, settings) for source, target in zip(sources, targets, strict=True)]
         describe_outlets(context, self.outlets or (), {"files": self.kept})
         return [file["uri"] for file in self.kept]
