@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COS_CONSOLE_XCOM = "cos_console_url"
-MPS_CONSOLE_XCOM = "mps_console_url"
+MPS_CONSOLE_XCOM = "_link_MpsConsoleLink"
+"""Where Airflow 3 keeps the link when a try ends, and looks for it at any time."""
 FILES = ("cos_urls", "urls")
 """The keys of lists that hold files of any kind."""
 
@@ -125,8 +126,3 @@ class MpsConsoleLink(_XComLink):
 
     label = "MPS console"
     key = MPS_CONSOLE_XCOM
-
-    @property
-    def xcom_key(self) -> str:
-        """The XCom that is pushed when the wait begins; Airflow pushes the same at the end."""
-        return self.key

@@ -155,7 +155,7 @@ class CreateTaskOperator(WaitsForTask):
             poll_interval = seconds("poll_interval", self.poll_interval)
             deadline = self._deadline(began)
             hook = self._hook = self.hook
-            self.show_console(hook, context)
+            self.show_console(hook, context if self.wait_for_completion else None)
             memory = self._memory = self._remember(context, hook, digest(self.request.action, params))
             status = self._earlier_task(hook, memory, params, context, deadline)
             if status is None:
