@@ -120,7 +120,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [_modules("operators.mps")],
         "sensors": [_modules("sensors.mps")],
         "hooks": [_modules("hooks.mps")],
-        "triggers": [_modules("triggers.mps")],
+        "triggers": [_modules("triggers.mps", "triggers.room")],
         "transfers": [
             {
                 "source-integration-name": INTEGRATION,
@@ -168,5 +168,5 @@ def get_connection_form_widgets() -> dict[str, Any]:
     return widgets
 
 
-def _modules(name: str) -> dict[str, Any]:
-    return {"integration-name": INTEGRATION, "python-modules": [f"airflow_provider_mps.{name}"]}
+def _modules(*names: str) -> dict[str, Any]:
+    return {"integration-name": INTEGRATION, "python-modules": [f"airflow_provider_mps.{name}" for name in names]}

@@ -9,11 +9,10 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_mps.api.cos import CosObject
-from airflow_provider_mps.api.errors import MpsError, WaitTimeoutError
+from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError, sentences
 from airflow_provider_mps.api.requests import count, flag
+from airflow_provider_mps.compat import BaseOperator
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
@@ -31,10 +30,18 @@ _TRIGGERER_DOWN_SECONDS = 120
 """The trigger itself keeps the deadline. Airflow's own, later one is for where no triggerer runs."""
 
 
+def airflows_timeout(deadline: float | None) -> timedelta | None:
+    """When Airflow itself is to end a deferral whose trigger keeps a deadline (POSIX time)."""
+    return None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time()) + _TRIGGERER_DOWN_SECONDS)
+
+
 class InterruptedWaitError(MpsError):
     """Raise when the triggerer could not go on waiting; the task goes on, and a retry waits for it."""
 
     retry_helps = True
+    in_console = True
+    cost = "The task goes on at MPS and may be billed"
+    advice = "A retry of this Airflow task goes on waiting for it"
 
 
 class WaitsForTask(BaseOperator):
@@ -50,6 +57,8 @@ class WaitsForTask(BaseOperator):
     max_poll_failures: int
     files: Mapping[str, Any] = MappingProxyType({})
     """Where the links lead, by XCom key: to the console, and, once the task is done, to its files."""
+    _said_to_fail: TaskFailedError | None = None
+    """What the triggerer said, which knows after how long."""
 
     def check_wait(self, *flags: str) -> None:
         """Check what is used only later, when a task may have been paid for.
@@ -77,11 +86,16 @@ class WaitsForTask(BaseOperator):
             if context is not None:
                 context["ti"].xcom_push(key=MPS_CONSOLE_XCOM, value=url)
 
-    def defer_until_ended(self, mps_task_id: str, poll_interval: float, deadline: float | None) -> None:
+    def defer_until_ended(
+        self,
+        mps_task_id: str,
+        poll_interval: float,
+        deadline: float | None,
+        accepted_at: float | None = None,
+        model: str = "",
+        ticket: float | None = None,
+    ) -> None:
         """Hand the wait to the triggerer; the task goes on in ``execute_complete``."""
-        timeout = None
-        if deadline is not None:
-            timeout = timedelta(seconds=max(0.0, deadline - time.time()) + _TRIGGERER_DOWN_SECONDS)
         self.defer(
             trigger=MpsTaskTrigger(
                 kind=self.family.kind,
@@ -91,9 +105,12 @@ class WaitsForTask(BaseOperator):
                 deadline=deadline,
                 max_poll_failures=self.max_poll_failures,
                 abort_on_kill=self.abort_on_kill,
+                accepted_at=accepted_at,
+                model=model,
+                ticket=ticket,
             ),
             method_name="execute_complete",
-            timeout=timeout,
+            timeout=airflows_timeout(deadline),
         )
 
     def status_after(self, event: Mapping[str, Any] | None) -> TaskStatus:
@@ -109,17 +126,39 @@ class WaitsForTask(BaseOperator):
         hook = self.hook
         self.show_console(hook)
         if given.get("status") == "timeout":
-            raise WaitTimeoutError(message)
-        status = hook.describe(self.family, mps_task_id)
+            raise WaitTimeoutError.read(message)
+        if given.get("status") == "failed":
+            self._said_to_fail = TaskFailedError.read(message)
+        reason, *parts = message.split("\n")
+        stopped = f"The triggerer stopped waiting: {reason}"
+        try:
+            status = hook.describe(self.family, mps_task_id)
+        except CallError as error:
+            if given.get("status") == "error":
+                error.details = sentences(*parts[:1], f"Asked once more: {error.what}", error.details)
+                error.what = stopped
+            raise
         if not status.state.ended:
-            raise InterruptedWaitError(
-                f"{self.family.title} task {mps_task_id} is {status.word}, and the triggerer stopped waiting for it: "
-                f"{message}. It goes on at MPS; a retry goes on waiting for it."
-            )
+            task = f"It is {self.family.title} task {mps_task_id}, {status.word}"
+            raise InterruptedWaitError(stopped, details=sentences(task, *parts[2:]))
         return status
 
-    def log_change(self, status: TaskStatus, seconds: float) -> None:
-        log_change(self.log, status, seconds)
+    def check_ended(self, status: TaskStatus, after: str = "") -> None:
+        """Make sure that the task ended well.
+
+        :param after: after how long it ended, if that is known; the triggerer's event says it, too.
+        :raises TaskFailedError: it failed.
+        :raises NoResultError: it is DONE, and there is no file.
+        """
+        try:
+            self.family.check(status, after)
+        except TaskFailedError as error:
+            if self._said_to_fail:
+                error.what = self._said_to_fail.what
+            raise
+
+    def log_change(self, accepted: bool, status: TaskStatus, seconds: float) -> None:
+        log_change(self.log, accepted, status, seconds)
 
     def log_files(self, status: TaskStatus) -> None:
         """Say what came out: number, length and format; not where, for a URL may be signed."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from airflow_provider_mps import compat
 from airflow_provider_mps.api.errors import (
     About,
     ApiError,
@@ -101,7 +102,7 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
             ),
         )
     except InvalidConnectionError as error:
-        raise InvalidConnectionError(f"Connection {conn_id}, {error}; nothing was sent") from None
+        raise InvalidConnectionError(f"Connection {conn_id}, {error.what}") from None
 
 
 def fault_of(error: Exception) -> str:
@@ -114,12 +115,12 @@ def fault_of(error: Exception) -> str:
     if isinstance(error, ApiError):
         if error.about not in (About.KEYS, About.ACCOUNT):
             return ""
-        return " ".join(filter(None, (f"MPS refused: {error.problem}", classify(error.code).hint.format(action="it"))))
+        return " ".join(filter(None, (f"MPS refused: {error.reason}", classify(error.code).hint.format(action="it"))))
     if isinstance(error, CredentialError):
-        return error.problem
+        return error.reason
     if isinstance(error, CallError):
         said = "MPS cannot be reached" if isinstance(error, TransportError) else "what answers is not MPS"
-        return f"{said}: {error.problem}. Check endpoint (or host), port, proxy and verify"
+        return f"{said}: {error.reason}. Check endpoint (or host), port, proxy and verify"
     return str(error)
 
 
@@ -163,14 +164,9 @@ async def shared_settings(conn_id: str) -> ClientSettings:
 
 async def _look_up(conn_id: str) -> ClientSettings:
     await asyncio.to_thread(_import_api)
-    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-
-    connection = await get_async_connection(conn_id)
-    return settings_of(conn_id, connection, await get_async_extra_dejson(connection))
+    return settings_of(conn_id, *await compat.connection_and_extra(conn_id))
 
 
 def _import_api() -> None:
     """Import what a wait needs: half a second the first time, too long for an event loop's thread."""
-    import airflow.providers.common.compat.connection  # noqa: F401
-
     import airflow_provider_mps.api.polling  # noqa: F401

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom, mask_secret
-
 from airflow_provider_mps.api.cos import CosObject, reachable_url
+from airflow_provider_mps.compat import BaseOperatorLink, XCom, mask_secret
 from airflow_provider_mps.hooks.mps import MpsHook
 
 if TYPE_CHECKING:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_mps.api.cos import CosObject
 from airflow_provider_mps.api.errors import is_read
 from airflow_provider_mps.api.redaction import digest
@@ -22,12 +20,13 @@ from airflow_provider_mps.api.requests import (
 )
 from airflow_provider_mps.api.sdk_types import with_numbers
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA
-from airflow_provider_mps.errors import airflow_errors
+from airflow_provider_mps.compat import BaseOperator
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import ListenLink, MpsConsoleLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.operators.create import CreateTaskOperator
 from airflow_provider_mps.operators.memory import Memory
+from airflow_provider_mps.telling import told_errors
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -256,7 +255,7 @@ class MpsApiOperator(BaseOperator):
         self.mps_conn_id = cast("str", mps_conn_id)  # once it is rendered
 
     def execute(self, context: Context) -> dict[str, Any]:
-        with airflow_errors():
+        with told_errors(self):
             action, params = checked_call(self.action, self.mps_params or {}, "mps_params")
             params = with_numbers(action, params)
             hook = MpsHook(checked_id(self.mps_conn_id))

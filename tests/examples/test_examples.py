@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_mps.emulator import EmulatedTask, MpsEmulator, RecordedRequest
 from scripts.demo import WAITS_FOR_A_PERSON
+from tests.doubles.airflows import DAG
 from tests.doubles.movies import track_kinds
 from tests.doubles.sdk_models import misfits
 

@@ -9,8 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from airflow.providers.common.compat.sdk import XCom, redact
+from airflow.providers.common.compat.sdk import redact
 
+from airflow_provider_mps.compat import XCom
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.links.mps import ListenLink, MpsConsoleLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.operators.mps import (
