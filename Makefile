@@ -1,10 +1,11 @@
-# `make demo`, `make test`, `make e2e`, `make fuzz`, `make live`, `make lint`, `make docs`, `make dist`, `make ui`,
-# `make clean`: each sets up what it needs, once.
+# `make demo`, `make test`, `make e2e`, `make cluster`, `make fuzz`, `make live`, `make lint`, `make docs`,
+# `make dist`, `make ui`, `make clean`: each sets up what it needs, once.
 PYTHON ?= python3
 DAG ?= generate_soundtrack
 
 VENV := .venv
 READY := $(VENV)/ready
+CLUSTER_READY := $(VENV)/cluster-ready
 BIN := $(VENV)/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt
@@ -14,14 +15,14 @@ CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 	"Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is " + sys.version.split()[0] + \
 	". Name another one: make PYTHON=python3.12")
 
-.PHONY: demo test e2e chromium fuzz live lint docs dist ui constraints clean
+.PHONY: demo test e2e chromium cluster servers fuzz live lint docs dist ui constraints clean
 
 demo: $(READY)
 	$(BIN)/python -m scripts.demo $(DAG)
 
 # Most tests wait rather than compute: more processes than cores. A file stays in one, for some share what they start.
 test: $(READY)
-	$(BIN)/python -m pytest -n 4 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 e2e: $(READY)
 	$(BIN)/python -m pytest -m e2e
@@ -30,6 +31,18 @@ e2e: $(READY)
 chromium:
 	@command -v chromium >/dev/null || { apt-get -qq update && \
 		DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null; }
+
+# A whole cluster under fire: about twelve minutes.
+cluster: servers $(CLUSTER_READY)
+	$(BIN)/python -m pytest -m cluster tests/cluster
+
+# PostgreSQL and Redis for `make cluster`: as root, on Debian. The services of the packages are not started.
+servers:
+	@{ ls /usr/lib/postgresql/*/bin/postgres && command -v redis-server; } >/dev/null 2>&1 || { \
+		policy=/usr/sbin/policy-rc.d; test -e $$policy || { \
+			printf '#!/bin/sh\nexit 101\n' >$$policy; chmod +x $$policy; trap "rm $$policy" EXIT; }; \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+			apt-get -qq install --no-install-recommends postgresql redis-server >/dev/null; }
 
 # Other values than `make test` tries, and many more: about ten minutes.
 fuzz: $(READY)
@@ -69,7 +82,8 @@ ui: $(READY)
 
 # Takes the newest versions of everything; `make test e2e` shows whether they work.
 constraints: $(READY)
-	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev --extra docs --extra release \
+	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 --extra cluster --extra dev --extra docs \
+		--extra release \
 		--no-annotate --no-header --output-file constraints.txt pyproject.toml
 
 clean:
@@ -81,4 +95,8 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@$(UV) --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv
 	$(INSTALL) --compile-bytecode --editable '.[dev]'
+	@touch $@
+
+$(CLUSTER_READY): $(READY)
+	$(INSTALL) --compile-bytecode --editable '.[cluster,dev]'
 	@touch $@

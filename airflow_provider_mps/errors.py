@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-
 from airflow_provider_mps.api.errors import MpsError
+from airflow_provider_mps.compat import AirflowException, AirflowFailException
 
 
 @contextmanager

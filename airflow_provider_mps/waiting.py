@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_mps.api.cos import CosObject
-from airflow_provider_mps.api.errors import MpsError, WaitTimeoutError
+from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError, sentences
 from airflow_provider_mps.api.requests import count, flag
+from airflow_provider_mps.compat import BaseOperator
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
-from airflow_provider_mps.links.mps import CONSOLE_XCOM
+from airflow_provider_mps.links.mps import COS_CONSOLE_XCOM, MPS_CONSOLE_XCOM
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger, log_change
 
 if TYPE_CHECKING:
@@ -30,10 +30,18 @@ _TRIGGERER_DOWN_SECONDS = 120
 """The trigger itself keeps the deadline. Airflow's own, later one is for where no triggerer runs."""
 
 
+def airflows_timeout(deadline: float | None) -> timedelta | None:
+    """When Airflow itself is to end a deferral whose trigger keeps a deadline (POSIX time)."""
+    return None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time()) + _TRIGGERER_DOWN_SECONDS)
+
+
 class InterruptedWaitError(MpsError):
     """Raise when the triggerer could not go on waiting; the task goes on, and a retry waits for it."""
 
     retry_helps = True
+    in_console = True
+    cost = "The task goes on at MPS and may be billed"
+    advice = "A retry of this Airflow task goes on waiting for it"
 
 
 class WaitsForTask(BaseOperator):
@@ -48,7 +56,9 @@ class WaitsForTask(BaseOperator):
     mps_conn_id: str
     max_poll_failures: int
     files: Mapping[str, Any] = MappingProxyType({})
-    """Where the files are, by XCom key, once the task is done."""
+    """Where the links lead, by XCom key: to the console, and, once the task is done, to its files."""
+    _said_to_fail: TaskFailedError | None = None
+    """What the triggerer said, which knows after how long."""
 
     def check_wait(self, *flags: str) -> None:
         """Check what is used only later, when a task may have been paid for.
@@ -65,11 +75,27 @@ class WaitsForTask(BaseOperator):
     def hook(self) -> MpsHook:
         return MpsHook(self.mps_conn_id)
 
-    def defer_until_ended(self, mps_task_id: str, poll_interval: float, deadline: float | None) -> None:
+    def show_console(self, hook: MpsHook, context: Context | None = None) -> None:
+        """Have the task's page link to the console, from now on if there is a context to push it to.
+
+        It is a convenience: where it cannot be had, the wait goes on without it.
+        """
+        with suppress(Exception):
+            url = f"{hook.settings.site.console}{self.family.console_page}"
+            self.files = {**self.files, MPS_CONSOLE_XCOM: url}
+            if context is not None:
+                context["ti"].xcom_push(key=MPS_CONSOLE_XCOM, value=url)
+
+    def defer_until_ended(
+        self,
+        mps_task_id: str,
+        poll_interval: float,
+        deadline: float | None,
+        accepted_at: float | None = None,
+        model: str = "",
+        ticket: float | None = None,
+    ) -> None:
         """Hand the wait to the triggerer; the task goes on in ``execute_complete``."""
-        timeout = None
-        if deadline is not None:
-            timeout = timedelta(seconds=max(0.0, deadline - time.time()) + _TRIGGERER_DOWN_SECONDS)
         self.defer(
             trigger=MpsTaskTrigger(
                 kind=self.family.kind,
@@ -79,9 +105,12 @@ class WaitsForTask(BaseOperator):
                 deadline=deadline,
                 max_poll_failures=self.max_poll_failures,
                 abort_on_kill=self.abort_on_kill,
+                accepted_at=accepted_at,
+                model=model,
+                ticket=ticket,
             ),
             method_name="execute_complete",
-            timeout=timeout,
+            timeout=airflows_timeout(deadline),
         )
 
     def status_after(self, event: Mapping[str, Any] | None) -> TaskStatus:
@@ -94,18 +123,42 @@ class WaitsForTask(BaseOperator):
         mps_task_id, message = given.get("mps_task_id"), str(given.get("message") or "no reason given")
         if not isinstance(mps_task_id, str) or not mps_task_id:
             raise InterruptedWaitError(f"The trigger's event names no task: {sorted(given)}")
+        hook = self.hook
+        self.show_console(hook)
         if given.get("status") == "timeout":
-            raise WaitTimeoutError(message)
-        status = self.hook.describe(self.family, mps_task_id)
+            raise WaitTimeoutError.read(message)
+        if given.get("status") == "failed":
+            self._said_to_fail = TaskFailedError.read(message)
+        reason, *parts = message.split("\n")
+        stopped = f"The triggerer stopped waiting: {reason}"
+        try:
+            status = hook.describe(self.family, mps_task_id)
+        except CallError as error:
+            if given.get("status") == "error":
+                error.details = sentences(*parts[:1], f"Asked once more: {error.what}", error.details)
+                error.what = stopped
+            raise
         if not status.state.ended:
-            raise InterruptedWaitError(
-                f"{self.family.title} task {mps_task_id} is {status.word}, and the triggerer stopped waiting for it: "
-                f"{message}. It goes on at MPS; a retry goes on waiting for it."
-            )
+            task = f"It is {self.family.title} task {mps_task_id}, {status.word}"
+            raise InterruptedWaitError(stopped, details=sentences(task, *parts[2:]))
         return status
 
-    def log_change(self, status: TaskStatus, seconds: float) -> None:
-        log_change(self.log, status, seconds)
+    def check_ended(self, status: TaskStatus, after: str = "") -> None:
+        """Make sure that the task ended well.
+
+        :param after: after how long it ended, if that is known; the triggerer's event says it, too.
+        :raises TaskFailedError: it failed.
+        :raises NoResultError: it is DONE, and there is no file.
+        """
+        try:
+            self.family.check(status, after)
+        except TaskFailedError as error:
+            if self._said_to_fail:
+                error.what = self._said_to_fail.what
+            raise
+
+    def log_change(self, accepted: bool, status: TaskStatus, seconds: float) -> None:
+        log_change(self.log, accepted, status, seconds)
 
     def log_files(self, status: TaskStatus) -> None:
         """Say what came out: number, length and format; not where, for a URL may be signed."""
@@ -132,10 +185,10 @@ class WaitsForTask(BaseOperator):
             # Bucket and region come from an answer: what does not make an address of COS names no file.
             if [CosObject.from_url(url) for url in urls] == list(in_cos):
                 files["cos_urls"] = urls
-            files[CONSOLE_XCOM] = in_cos[0].console_url(self.hook.settings.site)
+            files[COS_CONSOLE_XCOM] = in_cos[0].console_url(self.hook.settings.site)
         for key, value in files.items():
             context["ti"].xcom_push(key=key, value=value)
-        self.files = files
+        self.files = {**self.files, **files}
         extra = {"mps_task_id": status.task_id, "files": files.get("cos_uris", []), "durations": list(status.durations)}
         describe_outlets(context, self.outlets or (), extra)
 

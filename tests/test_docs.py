@@ -17,10 +17,10 @@ PAPERS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FLOORS = (
     ("__init__.py",),
     ("api/",),
-    ("airflow_arguments.py", "errors.py", "get_provider_info.py", "lineage.py"),
+    ("airflow_arguments.py", "compat.py", "errors.py", "get_provider_info.py", "lineage.py"),
     ("hooks/",),
     ("triggers/", "links/"),
-    ("waiting.py",),
+    ("telling.py", "waiting.py"),
     ("operators/", "sensors/", "transfers/"),
 )
 

@@ -12,9 +12,9 @@ MODULES = [
 ]
 # Airflow's own base classes load some of these themselves: only what comes on top counts.
 BASES = [
-    "airflow.providers.common.compat.sdk.BaseHook",
-    "airflow.providers.common.compat.sdk.BaseOperator",
-    "airflow.providers.common.compat.sdk.BaseSensorOperator",
+    "airflow_provider_mps.compat.BaseHook",
+    "airflow_provider_mps.compat.BaseOperator",
+    "airflow_provider_mps.compat.BaseSensorOperator",
     "airflow.triggers.base.BaseTrigger",
 ]
 HEAVY = {"aiohttp", "hypothesis", "httpx", "lameenc", "pytest", "requests", "tencentcloud", "tenacity"}

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from airflow_provider_mps.api.errors import ApiError, Failure, UnreadableAnswerError, classify
+from airflow_provider_mps.api.errors import ApiError, Failure, NoRoomError, UnreadableAnswerError, classify, is_read
 from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.api.settings import url_parts
 
@@ -30,16 +30,18 @@ def read_answer(action: str, status: int, body: bytes) -> Response:
     null, strange characters are U+FFFD, and a strange RequestId is empty.
 
     :param status: the HTTP status.
-    :raises ApiError: the service refused the call.
+    :raises ApiError: the service refused the call; NoRoomError: for now, and the call makes or changes something.
     :raises UnreadableAnswerError: it is not a JSON object with ``Response``.
     """
     response = _parsed(body)
     error = response.get("Error") if response is not None else None
     code = identifier(error.get("Code")) if isinstance(error, dict) else ""
     if response is not None and isinstance(error, dict) and code:
-        raise ApiError(
+        failure = classify(code).failure
+        kind = NoRoomError if failure is Failure.THROTTLED and not is_read(action) else ApiError
+        raise kind(
             f"{code}: {without_queries(error.get('Message'))}",
-            failure=classify(code).failure,
+            failure=failure,
             action=action,
             code=code,
             request_id=response.get("RequestId", ""),

@@ -29,6 +29,7 @@ from airflow_provider_mps.api.errors import (
     Failure,
     InvalidConnectionError,
     MissingTaskIdError,
+    NoRoomError,
     Repeat,
     TransportError,
     UnreadableAnswerError,
@@ -38,6 +39,7 @@ from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.redaction import plain, withheld, without_queries
 from airflow_provider_mps.api.settings import ClientSettings
+from airflow_provider_mps.api.trouble import GOES_ON, Trouble
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class Sending:
     :param notes: what remembers it.
     :param session_id: the request's SessionId, where it has one.
     :param prepare: makes of the request what is sent, by the keys of the moment. Errors show the request itself.
+    :param in_line: whether somebody waits in line for room, so that a refusal for now is raised at once.
     """
 
     def __init__(
@@ -80,10 +83,12 @@ class Sending:
         notes: Notes | None = None,
         session_id: str = "",
         prepare: Prepare = lambda params, keys: params,
+        in_line: bool = False,
     ) -> None:
         self.sent = False
         self.at = 0.0
         self.prepare = prepare
+        self.in_line = in_line
         self._earlier_in_doubt = False
         self._notes = notes
         self._session_id = session_id
@@ -126,10 +131,12 @@ class MpsClient:
 
     :param settings: endpoint, credential and transport.
     :param until: POSIX time after which no request leaves; one that has left may be answered later.
+    :param trouble: says what fails and is repeated; of those whose calls belong to something longer, such as a wait.
     """
 
-    def __init__(self, settings: ClientSettings, until: float | None = None) -> None:
+    def __init__(self, settings: ClientSettings, until: float | None = None, trouble: Trouble | None = None) -> None:
         self.settings = settings
+        self._trouble = trouble or Trouble()
         self._until = math.inf if until is None else until
         self._url = httpx.URL(settings.url)
         self._headers = {
@@ -232,7 +239,7 @@ class MpsClient:
 
         def may_repeat(error: BaseException) -> bool:
             nonlocal refused_as_stale
-            if not isinstance(error, CallError):
+            if not isinstance(error, CallError) or (sending.in_line and isinstance(error, NoRoomError)):
                 return False
             rule = error.failure.value.read if repeatable else error.failure.value.create
             if rule is Repeat.ONCE:
@@ -240,15 +247,23 @@ class MpsClient:
                 return refused_as_stale == 1
             return rule is Repeat.BACK_OFF
 
+        def say(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            if isinstance(error, CallError):
+                self._trouble.call_failed(error, state.upcoming_sleep, _meanwhile(error, params))
+
         bearing = patience()
         async for attempt in tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(may_repeat),
             wait=tenacity.wait_random_exponential(multiplier=bearing.backoff, max=bearing.backoff_limit),
             stop=self._enough,
+            before_sleep=say,
             reraise=True,
         ):
             with attempt:
-                return await self.attempt(action, params, sending)
+                response = await self.attempt(action, params, sending)
+                self._trouble.answered()
+                return response
         raise AssertionError("tenacity ends with a result or an exception")
 
     def _enough(self, state: tenacity.RetryCallState) -> bool:
@@ -437,13 +452,21 @@ def _in_doubt(action: str, params: dict[str, Any], sending: Sending) -> Iterator
     try:
         yield
     except BaseException as error:
-        known = isinstance(error, CallError)
-        if error.failure.may_have_run if isinstance(error, CallError) else sending.sent:
+        call = error if isinstance(error, CallError) else None
+        if call.failure.may_have_run if call else sending.sent:
+            cause = f"{type(error).__name__} came while the answer was awaited"
             raise AmbiguousCreateError(
                 action,
                 params,
                 sending.at,
-                str(error) if known else f"{type(error).__name__} came while the answer was awaited",
-                error.request_id if isinstance(error, CallError) else "",
+                call.reason if call else cause,
+                call.request_id if call else "",
             ) from error
         raise
+
+
+def _meanwhile(error: CallError, params: dict[str, Any]) -> str:
+    """What a call that failed, and is made again, means for the user's task or money."""
+    if is_read(error.action):
+        return GOES_ON if "TaskId" in params and error.failure is not Failure.NOT_FOUND else ""
+    return "one SessionId makes one task" if error.failure.may_have_run else "it did not run, and nothing is billed"

@@ -17,6 +17,7 @@ from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.redaction import withheld, without_queries
 from airflow_provider_mps.api.settings import is_loopback
+from airflow_provider_mps.api.trouble import Trouble, in_words
 
 TRIES = 5
 """In a row and without a new byte; how long a download may go on that does advance is for ``download_timeout``."""
@@ -81,6 +82,7 @@ class Download:
         self._in_vain = 0
         self._total: int | None = None
         self._etag = ""
+        self._trouble = Trouble("download", "downloads")
 
     def to(self, part: Part) -> Downloaded:
         """Write the whole file to ``part``. Not for use in a running event loop.
@@ -108,6 +110,7 @@ class Download:
                     retry=tenacity.retry_if_exception_type(_CutOffError),
                     stop=lambda state: self._in_vain >= TRIES,
                     wait=tenacity.wait_random_exponential(multiplier=bearing.backoff, max=bearing.backoff_limit),
+                    before_sleep=self._say,
                     reraise=True,
                 ):
                     with attempt:
@@ -117,18 +120,25 @@ class Download:
                 raise
             raise DownloadError(
                 f"{self._name}: not whole within {self._download_timeout:g} s (download_timeout); {self._received:,} "
-                "bytes had come. Nothing was kept; a retry downloads it again."
+                "bytes had come"
             ) from None
         except _CutOffError as error:
             raise DownloadError(
                 f"{self._name}: cut off {self._in_vain} times in a row without a new byte (at last: {error}) after "
-                f"{self._furthest:,} bytes. Nothing was kept; a retry downloads it again."
+                f"{self._furthest:,} bytes"
             ) from None
+
+    def _say(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        then = f"asked again in about {in_words(state.upcoming_sleep)}"
+        missing = "for the rest" if self._etag else "for the whole file"
+        self._trouble.failed("cut off", f"{then}, {missing}", details=f"{self._name}: {error}")
 
     async def _attempt(self, http: httpx.AsyncClient, part: Part) -> None:
         before = self._furthest
         try:
             await self._receive(http, part)
+            self._trouble.answered()
         except (httpx.ConnectError, httpx.ProxyError) as error:
             raise _CutOffError(f"{type(error).__name__}: {without_queries(str(error))}") from None
         except (httpx.HTTPError, httpx.StreamError) as error:  # whose texts may quote what was sent
@@ -158,22 +168,25 @@ class Download:
         if status in (403, 404, 410):
             raise ExpiredUrlError(
                 f"{self._name}: HTTP {status}: the URL has expired, or never was good (MPS keeps results for about 12 "
-                "hours). Nothing was kept. Clear the task that created it to make, and pay for, a new file; where "
-                "MPS still knows the task, a sensor on its TaskId gives a fresh URL at no cost. Of a file in a bucket "
-                "it means that it is not there, or that the connection's keys may not read it."
+                "hours)",
+                cost="Nothing was kept, and a download costs nothing at MPS",
+                advice="A sensor on the TaskId gives a fresh URL at no cost, while MPS knows the task",
+                details="After that, clear the task that created it to make, and pay for, a new file. Of a file in a "
+                "bucket it means that it is not there, or that the connection's keys may not read it",
             )
         if status >= 500 or status == 429:
             raise _CutOffError(f"HTTP {status}")
         if status == 416 and resuming:
             self._distrust("HTTP 416")
         if status not in ((200, 206) if resuming else (200,)):
-            raise DownloadError(f"{self._name}: HTTP {status}, which is not a file. Nothing was kept.")
+            raise DownloadError(f"{self._name}: HTTP {status}, which is not a file")
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise DownloadError(f"{self._name}: came compressed, although that was not requested. Nothing was kept.")
+            raise DownloadError(f"{self._name}: came compressed, although that was not requested")
         if response.headers.get("content-type", "").partition(";")[0].strip().lower() in _WEB_PAGES:
             raise DownloadError(
                 f"{self._name}: the server sent a web page (Content-Type text/html) with HTTP {status} instead of the "
-                "file. Nothing was kept. Look for a proxy or a login page in between."
+                "file",
+                advice="Look for a proxy or a login page in between; a retry downloads it again",
             )
 
     def _go_on(self, response: httpx.Response) -> None:
@@ -188,16 +201,12 @@ class Download:
         total = int(length) if _LENGTH.fullmatch(length) else None
         if total is None and "chunked" not in response.headers.get("transfer-encoding", "").lower():
             raise DownloadError(
-                f"{self._name}: the server does not say how long the file is, so half of it could pass for the "
-                "whole. Nothing was kept."
+                f"{self._name}: the server does not say how long the file is, so half of it could pass for the whole"
             )
         if total is not None and total > self._max_bytes:
             raise self._too_large(f"{total:,}")
         if total is not None and self._total is not None and total < self._total:
-            raise DownloadError(
-                f"{self._name}: the server announced {self._total:,} bytes first, and {total:,} then. Nothing was "
-                "kept; a retry downloads it again."
-            )
+            raise DownloadError(f"{self._name}: the server announced {self._total:,} bytes first, and {total:,} then")
         self._total = self._total if total is None else total
         etag = response.headers.get("etag", "")
         self._etag = etag if _STRONG_ETAG.fullmatch(etag) else ""
@@ -224,8 +233,9 @@ class Download:
 
     def _too_large(self, size: str) -> DownloadError:
         return DownloadError(
-            f"{self._name}: it has {size} bytes, and max_bytes allows {self._max_bytes:,}. Nothing was kept.",
+            f"{self._name}: it has {size} bytes, and max_bytes allows {self._max_bytes:,}",
             retry_helps=False,
+            advice="Raise max_bytes, if the file is wanted, and clear the Airflow task",
         )
 
     def _close(self) -> None:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from airflow_provider_mps.api.redaction import digest, without_queries
 
@@ -26,10 +26,12 @@ class Rule:
 
     :param meaning: in a message about a call that makes or changes something.
     :param of_read: in a message about a read, which makes nothing and costs nothing.
+    :param advice: what to do, where the code itself has no hint.
     """
 
     meaning: str
     of_read: str
+    advice: str
     may_have_run: bool
     read: Repeat
     create: Repeat
@@ -44,6 +46,7 @@ class Failure(Enum):
     THROTTLED = Rule(
         "MPS refused the call before it ran; nothing is billed",
         "MPS refuses further calls of this account for the moment",
+        "Try again later, or let fewer Airflow tasks call at the same time, by a pool",
         False,
         Repeat.BACK_OFF,
         Repeat.BACK_OFF,
@@ -51,6 +54,7 @@ class Failure(Enum):
     NEVER_SENT = Rule(
         "the call never left this machine; nothing is billed",
         "the call never left this machine",
+        "Look at the network, the proxy and the endpoint, as this machine sees them; then try again",
         False,
         Repeat.BACK_OFF,
         Repeat.BACK_OFF,
@@ -58,6 +62,7 @@ class Failure(Enum):
     STALE = Rule(
         "MPS refused the signature's time or token; nothing is billed",
         "MPS refused the signature's time or token",
+        "Look at this machine's clock and at the keys",
         False,
         Repeat.ONCE,
         Repeat.ONCE,
@@ -65,6 +70,7 @@ class Failure(Enum):
     SERVER_TROUBLE = Rule(
         "the call was sent and may have run",
         "there was no usable answer, which says nothing about the task",
+        "Try again later; if it lasts, look at the network and the proxy",
         True,
         Repeat.BACK_OFF,
         Repeat.NEVER,
@@ -72,13 +78,15 @@ class Failure(Enum):
     UNKNOWN = Rule(
         "the service does not say whether the call ran",
         "there was no usable answer, which says nothing about the task",
+        "Try again later; if it lasts, ask Tencent Cloud support",
         True,
         Repeat.BACK_OFF,
         Repeat.NEVER,
     )
     NOT_FOUND = Rule(
         "MPS does not know the task",
-        "MPS does not know the task; it also answers this to other accounts, and to the action of another kind of task",
+        "MPS does not know the task, or not for this account, or not as a task of this kind",
+        "Check the TaskId, and that the connection leads to the account and region that created it",
         False,
         Repeat.NEVER,
         Repeat.NEVER,
@@ -86,6 +94,7 @@ class Failure(Enum):
     FINAL = Rule(
         "the call did not run; nothing is billed, and a repeat would end the same way",
         "a repeat would end the same way",
+        "Change what is named, and clear the Airflow task; Airflow does not retry this",
         False,
         Repeat.NEVER,
         Repeat.NEVER,
@@ -119,22 +128,23 @@ class Code:
 
     :param failure: what it means for money and for a repeat.
     :param about: what it speaks of.
-    :param hint: what to do about it, in a line; ``{action}`` stands for the action that was called.
+    :param hint: what to do about it, in a short line; ``{action}`` stands for the action that was called.
+    :param more: what else helps with that, in sentences.
     """
 
     failure: Failure
     about: About = About.OTHER
     hint: str = ""
+    more: str = ""
 
 
 # The CAM action follows from the action's name (MPS console, "Access management").
-_ALLOW = (
-    "Have an administrator of the account allow the CAM action mps:{action} to these keys (the preset policy "
-    "QcloudMPSFullAccess allows all of MPS)"
-)
+_ALLOW = "Have the CAM action mps:{action} allowed to these keys"
+_PRESET = "The preset policy QcloudMPSFullAccess allows all of MPS"
 # What MPS answers without that role is not documented: these codes are those that speak of the bucket or of rights.
-_ROLE = "storing in COS needs the service role MPS_QcsRole, which the MPS console creates and authorizes"
-_ACTIVATE = "Activate MPS for this account in its console; the connection's site must be that of the account"
+_ROLE = "Storing in COS needs the service role MPS_QcsRole, which the MPS console creates and authorizes"
+_ACTIVATE = "Activate MPS for this account in its console"
+_SITE = "The connection's site must be that of the account"
 
 # A code stands for its sub-codes too ("AuthFailure" for "AuthFailure.SecretIdNotFound"), one with a dot at its end for
 # its sub-codes alone; the longest match wins. A code has two parts at most: `classify` looks at no third.
@@ -155,12 +165,12 @@ _CODES = {
     "FailedOperation.UserArrears": Code(
         Failure.FINAL,
         About.ACCOUNT,
-        "The account is in arrears and suspended: top it up in the console's Billing Center",
+        "The account is in arrears: top it up in the console's Billing Center",
     ),
-    "FailedOperation.InvalidMpsUser": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE),
-    "FailedOperation.InvalidUser": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE),
+    "FailedOperation.InvalidMpsUser": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE, _SITE),
+    "FailedOperation.InvalidUser": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE, _SITE),
     "FailedOperation.CosStatusInavlid": Code(
-        Failure.FINAL, About.ACCOUNT, f"COS is suspended for this account: see its console; {_ROLE}"
+        Failure.FINAL, About.ACCOUNT, "COS is suspended for this account: see its console", _ROLE
     ),
     "FailedOperation.TaskNotFound": Code(Failure.NOT_FOUND, About.TASK),
     "AuthFailure": Code(Failure.FINAL, About.KEYS),
@@ -170,8 +180,8 @@ _CODES = {
     "AuthFailure.SignatureFailure": Code(
         Failure.FINAL, About.KEYS, "Check the connection's password (SecretKey): it does not belong to the SecretId"
     ),
-    "AuthFailure.UnauthorizedOperation": Code(Failure.FINAL, About.KEYS, _ALLOW),
-    "UnauthorizedOperation": Code(Failure.FINAL, About.ACCOUNT, f"{_ALLOW}; {_ROLE}"),
+    "AuthFailure.UnauthorizedOperation": Code(Failure.FINAL, About.KEYS, _ALLOW, _PRESET),
+    "UnauthorizedOperation": Code(Failure.FINAL, About.ACCOUNT, _ALLOW, f"{_PRESET}. {_ROLE}"),
     "InvalidParameter": Code(Failure.FINAL),
     "InvalidParameter.ViolationContent": Code(
         Failure.FINAL, About.OTHER, "MPS's review refused the prompt or a reference, and will again: change it"
@@ -179,7 +189,7 @@ _CODES = {
     "InvalidParameterValue": Code(Failure.FINAL),
     # The SDK's list of error codes has this one for the field; that a repeat gets it is not documented.
     "InvalidParameterValue.SessionId": Code(Failure.FINAL, About.SESSION),
-    "InvalidParameterValue.UserUnRegister": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE),
+    "InvalidParameterValue.UserUnRegister": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE, _SITE),
     "InvalidRequest": Code(Failure.FINAL),
     "MissingParameter": Code(Failure.FINAL),
     "UnknownParameter": Code(Failure.FINAL, About.FIELD_NAME),
@@ -188,8 +198,8 @@ _CODES = {
     "UnsupportedRegion": Code(
         Failure.FINAL,
         About.ACCOUNT,
-        "Leave the connection's region empty, or give one of its site: the international one takes none of mainland "
-        "China. The region of a COS bucket is another matter",
+        "Leave the connection's region empty, or give one of its site",
+        "The international site takes none of mainland China. The region of a COS bucket is another matter",
     ),
     "RequestSizeLimitExceeded": Code(Failure.FINAL),
     "InvalidAction": Code(Failure.FINAL, About.ACCOUNT),
@@ -204,12 +214,12 @@ _CODES = {
     # Each of the other sub-codes names what is missing, which is not a task: a template, a person, a bucket.
     "ResourceNotFound.": Code(Failure.FINAL),
     "ResourceNotFound.CosBucketNotExist": Code(
-        Failure.FINAL, About.ACCOUNT, f"Check the bucket's name and region; {_ROLE}"
+        Failure.FINAL, About.ACCOUNT, "Check the bucket's name and region", _ROLE
     ),
     "ResourceNotFound.CosBucketNameInvalid": Code(
         Failure.FINAL, About.ACCOUNT, "Check the bucket's name: it ends in the account's APPID"
     ),
-    "ResourceNotFound.UserUnregister": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE),
+    "ResourceNotFound.UserUnregister": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE, _SITE),
     "InvalidParameterValue.TaskId": Code(Failure.NOT_FOUND, About.TASK),
 }
 
@@ -228,34 +238,87 @@ def is_read(action: str) -> bool:
 
 @dataclass(frozen=True)
 class Trace:
-    """What is known of a create that is in doubt: what it may have cost, and where a user can look for its task."""
+    """What is known of a create that is in doubt: what it may have cost, and where a user can look for its task.
+
+    :param note: what is known of these places.
+    """
 
     cost: str
     look: str
+    note: str
 
 
 # Source of the costs: MPS's pricing pages; of where to look: the console, as it was seen in 2026-08.
-_CONSOLE = (
-    "AIGC Task Management in the MPS console, which lists TaskIds with their prompts, and in CloudAudit, which records "
-    "the creates"
-)
+_LOOK = "AIGC Task Management in the console"
+_NOTE = "It lists TaskIds with their prompts; CloudAudit records the creates"
 _TRACES = {
-    "CreateAigcVideoTask": Trace("MPS bills the seconds of video that it made successfully", _CONSOLE),
-    "CreateAigcImageTask": Trace("MPS bills the images that it made successfully", _CONSOLE),
+    "CreateAigcVideoTask": Trace("MPS bills the seconds that it made", _LOOK, _NOTE),
+    "CreateAigcImageTask": Trace("MPS bills the images that it made", _LOOK, _NOTE),
     "CreateAigcAudioTask": Trace(
         "MPS bills music by the song",
-        "that day's usage (the MPS console, or DescribeUsageData): neither AIGC Task Management nor CloudAudit is "
-        "known to list audio",
+        "that day's usage",
+        "The MPS console and DescribeUsageData show the usage; neither AIGC Task Management nor CloudAudit is known to "
+        "list audio",
     ),
 }
-_OTHER_TRACE = Trace("its pricing page says what that costs", "the task list of the MPS console and in CloudAudit")
+_OTHER_TRACE = Trace("see MPS's pricing page", "the console's task list", "CloudAudit records calls, too")
 _PROMPT_SHOWN = 60
 
 
 class MpsError(Exception):
-    """Base of all errors of this package. ``retry_helps`` says whether running the task again may help."""
+    """Base of all errors of this package. ``retry_helps`` says whether running the task again may help.
+
+    An error has up to four parts, the most important first. Airflow's page shows about 100 characters of a line of
+    log: where an Airflow task ends with an error, each of the first three is a line of its own.
+
+    :param what: what happened; the service's own reason comes before any id.
+    :param cost: what it may have cost.
+    :param advice: what to do.
+    :param details: what somebody needs who looks into it, such as ids.
+    """
 
     retry_helps = False
+    in_console: ClassVar[bool] = False
+    """Whether MPS's console may show more about it."""
+    cost = ""
+    advice = ""
+    details = ""
+
+    def __init__(
+        self, what: str = "", *, cost: str | None = None, advice: str | None = None, details: str | None = None
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        for name, part in (("cost", cost), ("advice", advice), ("details", details)):
+            if part is not None:
+                setattr(self, name, part)
+
+    def __str__(self) -> str:
+        return sentences(self.what, self.cost, self.advice, self.details)
+
+    def written(self) -> str:
+        """All of its parts, a line each, for :meth:`read` in another process."""
+        return "\n".join((self.what, self.cost, self.advice, self.details))
+
+    @classmethod
+    def read(cls, written: str) -> Self:
+        """The error that was written; where a text has fewer lines, the class says the rest."""
+        what, *rest = written.split("\n")
+        return cls(what, **dict(zip(("cost", "advice", "details"), rest, strict=False)))
+
+    def lines(self, console: str = "") -> list[str]:
+        """What happened, what it may have cost, what to do: those that there are, for a line of log each.
+
+        :param console: the URL of the console's page, which is told where that may show more.
+        """
+        advice = f"{self.advice.removesuffix('.')}: {console}" if console and self.in_console else self.advice
+        return [line for line in (self.what, self.cost, advice) if line]
+
+
+def sentences(*parts: str) -> str:
+    """Parts of a message, as far as there are any, as sentences."""
+    whole = (part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part)
+    return " ".join(part[0].upper() + part[1:] if number else part for number, part in enumerate(whole))
 
 
 _NOT_SHOWN = re.compile(r"//[^/]*@|[?#;@=\s]|:(?!//)")
@@ -277,13 +340,25 @@ def shown(value: object) -> str:
 class InvalidArgumentError(MpsError, ValueError):
     """Raise when an argument cannot be sent; the message names it. Nothing was sent."""
 
+    cost = "Nothing was sent to MPS, and nothing is billed."
+    advice = "Change that argument and clear the Airflow task; Airflow does not retry this."
+
     def __init__(self, argument: str, problem: str) -> None:
-        super().__init__(f"{argument}: {problem} (nothing was sent to MPS)")
+        super().__init__(f"{argument}: {problem}")
         self.argument = argument
+
+    def __str__(self) -> str:
+        return f"{self.what} (nothing was sent to MPS)"
 
 
 class InvalidConnectionError(MpsError, ValueError):
     """Raise when the connection's settings cannot be used; the message names the field. Nothing was sent."""
+
+    cost = "Nothing was sent to MPS, and nothing is billed."
+    advice = "Change that field of the Airflow connection and clear the Airflow task; Airflow does not retry this."
+
+    def __str__(self) -> str:
+        return self.what
 
 
 class CallError(MpsError):
@@ -296,14 +371,19 @@ class CallError(MpsError):
     :param request_id: the RequestId, if the service gave one.
     """
 
+    in_console = True
+    kind: ClassVar[str] = "an error"
+    """What happened, in a word or two, where there is no code."""
+
     def __init__(self, message: str, *, failure: Failure, action: str, code: str = "", request_id: str = "") -> None:
-        text = f"{action}: {message}"
-        if request_id:
-            text += f" (RequestId {request_id})"
-        text += f": {failure.value.of_read if is_read(action) else failure.value.meaning}"
-        if hint := classify(code).hint:
-            text += f". {hint.format(action=action)}"
-        super().__init__(text)
+        known = classify(code)
+        self.reason = message
+        super().__init__(
+            f"{action}: {message}",
+            cost=_capital(failure.value.of_read if is_read(action) else failure.value.meaning),
+            advice=(known.hint or failure.value.advice).format(action=action),
+            details=sentences(known.more, f"RequestId {request_id}" if request_id else ""),
+        )
         self.failure = failure
         self.action = action
         self.code = code
@@ -313,6 +393,33 @@ class CallError(MpsError):
     def retry_helps(self) -> bool:  # type: ignore[override]
         """Whether running the task again may help: as the kind of failure says."""
         return self.failure.retry_helps
+
+    @property
+    def problem(self) -> str:
+        """The code; where there is none, what happened in a word or two."""
+        return self.code or self.kind
+
+    def ends_wait(self, task: str, *, known: str = "", trouble: str = "") -> None:
+        """Say which task this was about, and what becomes of it.
+
+        :param task: the task's family and TaskId.
+        :param known: the state that it had when MPS last told it.
+        :param trouble: how many polls failed, and for how long.
+        """
+        if trouble:
+            self.what = f"{trouble}: {self.action}: {self.reason}"
+        if self.failure is Failure.NOT_FOUND:
+            about = f"It is {task}{f', which was {known} before' if known else ''}; if it exists, it may be billed"
+            self.details = sentences(about, self.details)
+            return
+        self.cost = f"{_capital(task)}{f', last known as {known},' if known else ''} goes on at MPS and may be billed"
+        if self.retry_helps:
+            self.details = sentences(classify(self.code).hint, self.details)
+            self.advice = "A retry of this Airflow task goes on waiting for it"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 class ApiError(CallError):
@@ -324,20 +431,37 @@ class ApiError(CallError):
         return classify(self.code).about
 
 
+class NoRoomError(ApiError):
+    """Raise when MPS refused a create for now: too many tasks of its model run, or too many calls came in a second.
+
+    Both have one code. Nothing was created, and nothing is billed; a repeat may be accepted.
+    """
+
+
 class TransportError(CallError):
     """Raise when no answer came: not connected, cut off, timed out."""
+
+    in_console = False
+    kind = "no answer"
 
 
 class UnreadableAnswerError(CallError):
     """Raise when the answer is not a JSON object with ``Response``, is compressed, or is too large."""
 
+    kind = "an unreadable answer"
+
 
 class MissingTaskIdError(CallError):
     """Raise when MPS accepted a create and gave no TaskId."""
 
+    kind = "no TaskId"
+
 
 class CredentialError(CallError):
     """Raise when the credential's source gave none; the message names the source. Nothing was sent."""
+
+    in_console = False
+    kind = "no keys"
 
 
 class AmbiguousCreateError(MpsError):
@@ -351,18 +475,26 @@ class AmbiguousCreateError(MpsError):
     :param request_id: the RequestId, if the service gave one.
     """
 
+    in_console = True
+
     def __init__(self, action: str, params: dict[str, Any], sent_at: float, cause: str, request_id: str = "") -> None:
         at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(sent_at))
         trace = _TRACES.get(action, _OTHER_TRACE)
         prompt = without_queries(params["Prompt"], _PROMPT_SHOWN) if params.get("Prompt") else ""
-        support = f", or ask Tencent Cloud support about RequestId {request_id}" if request_id else ""
+        support = f"Tencent Cloud support can look up RequestId {request_id}" if request_id else ""
         super().__init__(
-            f"{action} was sent at {at} and it is not known whether it ran: {cause}. "
-            f"A paid task may exist, so it is not sent again; {trace.cost}. "
-            f"Look for it in {trace.look}{support}; then clear the Airflow task to send it anew. (A create operator "
-            "does so by itself, at the risk of paying twice, with retry_ambiguous_create=True.) "
-            f"Fields sent: {', '.join(map(str, params)) or 'none'}"
-            f"{f'; the prompt begins {prompt!r}' if prompt else ''}; digest {digest(action, params)}."
+            f"{action} was sent, and it is not known whether it ran: {cause}",
+            cost=f"A paid task may exist, so it is not sent again; {trace.cost}",
+            advice=f"Look for it in {trace.look}, then clear the Airflow task to send it anew",
+            details=sentences(
+                trace.note,
+                support,
+                f"It was sent at {at}",
+                "A create operator sends it anew by itself, at the risk of paying twice, with "
+                "retry_ambiguous_create=True",
+                f"Fields sent: {', '.join(map(str, params)) or 'none'}"
+                f"{f'; the prompt begins {prompt!r}' if prompt else ''}; digest {digest(action, params)}",
+            ),
         )
         self.action = action
         self.params = params
@@ -374,25 +506,34 @@ class TaskFailedError(MpsError):
     """Raise when a task ended in failure at MPS; the message is the service's own."""
 
     retry_helps = True
+    in_console = True
+    advice = "A retry makes, and may pay for, a new task"
 
 
 class NoResultError(MpsError):
     """Raise when a task is DONE and MPS gives no URL for it; a retry asks again, and creates no new task."""
 
     retry_helps = True
+    in_console = True
 
 
 class WaitTimeoutError(MpsError, TimeoutError):
     """Raise when a deadline passed while the task goes on at MPS; a retry goes on waiting for it."""
 
     retry_helps = True
+    in_console = True
+    cost = "It goes on at MPS and may be billed there"
+    advice = "A retry of this Airflow task goes on waiting for it"
 
 
 class DownloadError(MpsError):
     """Raise when a file could not be downloaded whole, or could not be stored; nothing was put in its place."""
 
-    def __init__(self, message: str, *, retry_helps: bool = True) -> None:
-        super().__init__(message)
+    cost = "Nothing was kept, and a download costs nothing at MPS"
+
+    def __init__(self, message: str, *, retry_helps: bool = True, advice: str | None = None) -> None:
+        again = "A retry of the Airflow task downloads it again" if retry_helps else None
+        super().__init__(message, advice=advice or again)
         self.retry_helps = retry_helps
 
 

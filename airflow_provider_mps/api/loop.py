@@ -30,7 +30,9 @@ class RunningLoopError(MpsError):
 
     def __init__(self, twin: str) -> None:
         super().__init__(
-            f"a sync method was called inside of a running event loop: await {twin} instead (nothing was sent to MPS)"
+            f"a sync method was called inside of a running event loop: await {twin} instead",
+            cost="Nothing was sent to MPS, and nothing is billed",
+            advice=f"Await {twin} there",
         )
 
 

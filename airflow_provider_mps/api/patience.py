@@ -15,21 +15,32 @@ class Patience:
     :param backoff_limit: the longest pause between two repeats of a call.
     :param call_trouble: for how long a call is repeated that meets trouble.
     :param call_throttled: for how long a call is repeated that is throttled: hundreds of workers may be before it.
+    :param room_backoff: the first pause of a create that waits for room; each further one may be longer.
+    :param room_backoff_limit: the longest such pause.
+    :param room_stay: for how long at least a create waits in the triggerer. Airflow may notice 5 s late ([workers]
+        min_heartbeat_interval) that the process of a deferred task has ended, and fails a task that was resumed
+        before that, as "finished with state success, but the task instance's state attribute is queued"
+        (github.com/apache/airflow/issues/72716).
     :param poll_backoff_limit: the longest pause between two polls of a task, where those fail.
     :param poll_trouble: failed polls end a wait only after this.
     :param not_found_grace: a task just created may not be known everywhere at once; how long that takes, the API
         reference does not say.
     :param result_grace: a task that is DONE may have no URL for a moment; after this it counts as having none.
+    :param report: for how long at least nothing more is said of trouble of which something was said.
     """
 
     backoff: float = 0.5
     backoff_limit: float = 8.0
     call_trouble: float = 60.0
     call_throttled: float = 300.0
+    room_backoff: float = 5.0
+    room_backoff_limit: float = 60.0
+    room_stay: float = 8.0
     poll_backoff_limit: float = 60.0
     poll_trouble: float = 300.0
     not_found_grace: float = 30.0
     result_grace: float = 60.0
+    report: float = 60.0
 
 
 # The same rules and numbers of tries, in about a hundredth of the time; some have to outlast a slow machine.
@@ -38,10 +49,14 @@ SHORT = Patience(
     backoff_limit=0.08,
     call_trouble=2.0,
     call_throttled=3.0,
+    room_backoff=0.05,
+    room_backoff_limit=0.6,
+    room_stay=0.05,
     poll_backoff_limit=0.5,
     poll_trouble=0.3,
     not_found_grace=3.0,
     result_grace=2.0,
+    report=0.6,
 )
 
 _patience = Patience()

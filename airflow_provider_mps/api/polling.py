@@ -16,10 +16,11 @@ from operator import attrgetter
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from airflow_provider_mps.api.client import MAX_CONNECTIONS, MpsClient
-from airflow_provider_mps.api.errors import CallError, Failure, WaitTimeoutError
+from airflow_provider_mps.api.errors import CallError, Failure
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.settings import ClientSettings
-from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus
+from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus, in_seconds
+from airflow_provider_mps.api.trouble import GOES_ON, Trouble
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +141,7 @@ class _Waiter:
     """One task that somebody waits for."""
 
     __slots__ = (
+        "accepted",
         "context",
         "done_at",
         "family",
@@ -147,9 +149,9 @@ class _Waiter:
         "interval",
         "on_change",
         "started",
-        "state",
         "task_id",
         "tolerance",
+        "trouble",
     )
 
     def __init__(
@@ -159,23 +161,27 @@ class _Waiter:
         interval: float,
         max_failures: int,
         on_change: OnChange | None,
+        accepted_at: float | None,
+        trouble: Trouble,
     ) -> None:
         self.family = family
         self.task_id = task_id
         self.interval = interval
         self.tolerance = Tolerance(max_failures)
         self.on_change = on_change
+        self.accepted = accepted_at is not None
+        self.trouble = trouble
         loop = asyncio.get_running_loop()
-        self.started = loop.time()
+        self.started = loop.time() - (0.0 if accepted_at is None else max(0.0, time.time() - accepted_at))
         self.future: asyncio.Future[TaskStatus] = loop.create_future()
-        self.state = ""
         self.done_at = 0.0
-        self.context = contextvars.copy_context()  # so that a change of state is logged where it is waited for
+        self.context = contextvars.copy_context()  # so that what happens is logged where it is waited for
 
     def answered(self, status: TaskStatus, now: float) -> None:
         self.tolerance.answered()
-        if status.word != self.state:
-            self.state = status.word
+        self.context.run(self.trouble.answered)
+        if status.word != self.trouble.known:
+            self.trouble.known = status.word
             if self.on_change:
                 self.context.run(self.on_change, status, now - self.started)
         if self.family.lacks_files(status):
@@ -185,11 +191,28 @@ class _Waiter:
         if status.state.ended:
             self.future.set_result(status)
 
+    def failed(self, error: CallError) -> float:
+        """Take note of a failed poll; seconds until the next one.
+
+        :raises CallError: the wait is to end with it.
+        """
+        try:
+            self.tolerance.failed(error)
+        except CallError:
+            task = f"{self.family.title} task {self.task_id}"
+            error.ends_wait(task, known=self.trouble.known, trouble=self.trouble.row_in_words(1))
+            raise
+        pause = self.tolerance.pause(self.interval)
+        meanwhile = "" if error.failure is Failure.NOT_FOUND else GOES_ON
+        self.context.run(self.trouble.call_failed, error, pause, meanwhile)
+        return pause
+
     def expire(self) -> None:
         if not self.future.done():
-            waited = asyncio.get_running_loop().time() - self.started
-            message = self.family.still_running_message(self.task_id, waited, known=not self.tolerance.unknown)
-            self.future.set_exception(WaitTimeoutError(message))
+            waited = in_seconds(asyncio.get_running_loop().time() - self.started, self.accepted)
+            known = not self.tolerance.unknown
+            error = self.family.still_running(self.task_id, waited, known=known, trouble=self.trouble)
+            self.future.set_exception(error)
 
 
 class _Lane:
@@ -250,18 +273,24 @@ class Poller:
         deadline: float | None = None,
         max_failures: int = 10,
         on_change: OnChange | None = None,
+        accepted_at: float | None = None,
+        trouble: Trouble | None = None,
     ) -> TaskStatus:
         """Wait until a task has ended, well or not.
 
         :param poll_interval: seconds between two polls, while the account's limit allows that.
         :param deadline: POSIX time after which to give up.
         :param max_failures: failed polls in a row, over at least five minutes, that end the wait.
-        :param on_change: is called with each new state and the seconds since the wait began.
+        :param on_change: is called with each new state, and the seconds since the accept or, without one, since the
+            wait began.
+        :param accepted_at: when MPS accepted the task, as a POSIX time, if that is known.
+        :param trouble: says what fails, in this caller's own context.
         :raises WaitTimeoutError: the deadline passed; the task goes on.
         :raises CallError: the polls failed for good.
         """
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(family, task_id, poll_interval, max_failures, on_change)
+        trouble = trouble or Trouble.of_polls()
+        waiter = _Waiter(family, task_id, poll_interval, max_failures, on_change, accepted_at, trouble)
         timer = None
         if deadline is not None:
             timer = loop.call_later(max(0.0, deadline - time.time()), waiter.expire)
@@ -269,7 +298,7 @@ class Poller:
         if not self._running:
             # An empty context: this task outlives the wait that began it, and its log lines belong to none.
             self._running = loop.create_task(self._run(), context=contextvars.Context())
-        self._enqueue(waiter, waiter.started + min(FIRST_POLL_SECONDS, poll_interval))
+        self._enqueue(waiter, loop.time() + min(FIRST_POLL_SECONDS, poll_interval))
         try:
             return await waiter.future
         finally:
@@ -347,8 +376,8 @@ class Poller:
                 if error.failure is Failure.THROTTLED:
                     self._throttled += 1
                     self._lane(waiter).pace.throttled(left_at, loop.time())
-                waiter.tolerance.failed(error)
-                pause = waiter.tolerance.pause(waiter.interval)
+                if not waiter.future.done():
+                    pause = waiter.failed(error)
             else:
                 if not waiter.future.done():
                     waiter.answered(waiter.family.status(waiter.task_id, response), loop.time())

@@ -62,6 +62,11 @@ class RequestShape:
         """The arguments that are text, whatever it looks like."""
         return frozenset(name for name, field in self.fields.items() if field.convert in (text, prompt, json_text))
 
+    def model_of(self, params: Mapping[str, Any]) -> str:
+        """Whose room a request takes: its model's name, which the reference spells in two ways; else the action's."""
+        name = str(params.get("ModelName") or self.action)
+        return "MiniMaxMusic" if name == "MinimaxMusic" else name
+
     def build(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The request's fields from an operator's arguments; None, empty ones and blank texts are left out.
 

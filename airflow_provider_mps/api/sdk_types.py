@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_mps.api.errors import InvalidArgumentError
 from airflow_provider_mps.api.requests import boolean, integer
 
-_LOOKS_LIKE_ONE = re.compile(r"-?\d{1,19}(\.\d{1,19})?|true|false", re.ASCII | re.IGNORECASE)
+_LOOKS_LIKE_ONE = re.compile(r"-?\d{1,19}(\.\d{1,19})?(e[+-]?\d{1,2})?|true|false", re.ASCII | re.IGNORECASE)
 # What the SDK's documentation of each field ends with, ":rtype: list of int", is all that it says of its type.
 _RTYPE = re.compile(r":rtype: (?:list of )?(?::class:`[\w.]+\.)?(\w+)")
 _READ = {"int": integer, "float": lambda argument, value: float(value), "bool": boolean}

@@ -35,12 +35,14 @@ _UNANSWERED_LIMIT = 3
 class DuplicateSessionError(MpsError):
     """Raise when MPS has the task that a create asks for already, and which one it is could not be found out."""
 
+    in_console = True
+
     def __init__(self, action: str, session: str, problem: str, *, retry_helps: bool) -> None:
         super().__init__(
-            f"{action}: MPS has this task already (SessionId {session}): an earlier sending of it arrived. "
-            f"It runs once and is billed once, but its TaskId could not be found out: {problem}. Look for it in the "
-            "task list of the MPS console, and wait for it with MpsTaskSensor(mps_task_id=...). A retry "
-            "creates no second task; it looks for this one again."
+            f"{action}: MPS has this task already, and its TaskId could not be found out: {problem}",
+            cost="An earlier sending of it arrived: it runs once and is billed once",
+            advice="Find it in the console, and wait for it with MpsTaskSensor",
+            details=f"A retry creates no second task; it looks for this one again. SessionId {session}",
         )
         self.session_id = session
         self.retry_helps = retry_helps
@@ -51,8 +53,10 @@ class FirstTaskFailedError(MpsError):
 
     def __init__(self, action: str, task_id: str, reason: str) -> None:
         super().__init__(
-            f"{action}: MPS has this task already, {task_id}, and it has failed: {without_queries(reason)}. "
-            "A SessionId is for one task alone: give another session_id to make a new one."
+            f"{action}: MPS has this task already, and it has failed: {without_queries(reason)}",
+            cost="Nothing new was created",
+            advice="Give another session_id to make a new one: a SessionId is for one task alone",
+            details=f"It is task {task_id}",
         )
         self.task_id = task_id
 
@@ -69,11 +73,14 @@ async def create_once(
     *,
     next_session: bool = False,
     notes: Notes | None = None,
+    in_line: bool = False,
 ) -> CreatedTask:
     """Create a task from a request that was built by its shape.
 
     :param next_session: whether to make another task under another SessionId, where the first one has failed.
     :param notes: what remembers the task; it is called from this coroutine, before anything else can fail.
+    :param in_line: whether somebody waits in line for room, so that a refusal for now is raised at once.
+    :raises NoRoomError: MPS refused it for now.
     :raises AmbiguousCreateError: it was sent, and a paid task may exist.
     :raises DuplicateSessionError: MPS has the task already, and which one it is could not be found out.
     :raises FirstTaskFailedError: MPS has the task already, and it has failed.
@@ -83,7 +90,7 @@ async def create_once(
         return shape.with_references(params, partial(reachable_url, keys=keys, settings=client.settings))
 
     while True:
-        sending = Sending(notes, params.get("SessionId", ""), prepare)
+        sending = Sending(notes, params.get("SessionId", ""), prepare, in_line)
         try:
             created = await client.create(shape.action, params, "SessionId" in params, sending)
         except ApiError as error:
@@ -128,7 +135,7 @@ async def find_first(client: MpsClient, action: str, session: str) -> TaskStatus
 
 def _cause(error: CallError) -> str:
     """What happened, without what it means for money: that speaks of the search, and not of the task."""
-    return str(error).removesuffix(f": {error.failure.value.meaning}")
+    return error.what
 
 
 async def _search(client: MpsClient, session: str, skipped: list[CallError]) -> TaskStatus | None:

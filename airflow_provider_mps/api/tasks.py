@@ -11,8 +11,15 @@ from urllib.parse import urlsplit
 
 from airflow_provider_mps.api.answers import Response, is_file_url
 from airflow_provider_mps.api.cos import CosObject
-from airflow_provider_mps.api.errors import InvalidArgumentError, NoResultError, TaskFailedError
+from airflow_provider_mps.api.errors import (
+    InvalidArgumentError,
+    NoResultError,
+    TaskFailedError,
+    WaitTimeoutError,
+    sentences,
+)
 from airflow_provider_mps.api.redaction import plain, without_queries
+from airflow_provider_mps.api.trouble import Trouble
 
 _BUCKET_OR_REGION = re.compile(r"[a-z0-9-]{1,100}")
 _FORMAT = re.compile(r"\.(\w{1,5})(?:;.*)?$", re.ASCII)
@@ -80,7 +87,18 @@ class TaskStatus:
         return [suffix[1] if suffix else "file" for suffix in found]
 
 
-_NOT_KNOWN = "whether it is billed is not known"
+# Guide to the console of the international site: "AIGC Task Management", which speaks of images and videos, and
+# "VOD Task Management" (2025-12). That China's console has the same paths is a guess.
+_AIGC_TASKS = "/mps/aigc/tasks"
+_MEDIA_TASKS = "/mps/tasks/vod-list"
+
+_NOT_KNOWN = "Whether a task that failed is billed is not known"
+_COSTS_NOTHING = "A task that failed costs nothing"
+
+
+def in_seconds(seconds: float, accepted: bool) -> str:
+    """How long a task took so far: since MPS accepted it, or, where nobody knows when that was, since a wait began."""
+    return f"{max(0.0, seconds):.0f} s" if accepted else f"{max(0.0, seconds):.0f} s of waiting"
 
 
 @dataclass(frozen=True)
@@ -90,6 +108,7 @@ class TaskFamily:
     :param kind: the word that triggers carry.
     :param title: the name for logs and errors.
     :param describe: the action that describes a task.
+    :param console_page: the path of the page that lists such tasks, in the console of the account's site.
     :param read_state: state, and message of a failure, from a ``Response``.
     :param read_result: the fields of the result, beside the TaskId, from a ``Response``.
     :param read_files: the files' URLs or ``cos://`` URIs by XCom key; the keys alone where there are none yet.
@@ -102,6 +121,7 @@ class TaskFamily:
     kind: str
     title: str
     describe: str
+    console_page: str
     read_state: Callable[[Response], tuple[TaskState, str]]
     read_result: Callable[[Response], dict[str, Any]]
     read_files: Callable[[Response], dict[str, list[str]]]
@@ -127,37 +147,52 @@ class TaskFamily:
         """Whether there is nothing more to wait for."""
         return status.state.ended and not self.lacks_files(status)
 
-    def check(self, status: TaskStatus) -> None:
+    def check(self, status: TaskStatus, after: str = "") -> None:
         """Make sure that a task which has ended ended well.
 
+        :param after: after how long it ended, as :func:`in_seconds` says it, if that is known.
         :raises TaskFailedError: it failed; the message is the service's own.
         :raises NoResultError: it is DONE, and there is no file.
         """
         task = f"{self.title} task {status.task_id}"
         if status.state is TaskState.FAIL:
             reason = without_queries(status.message)
-            raise TaskFailedError(f"{task} failed at MPS: {reason} ({self.cost_of_failure})")
+            raise TaskFailedError(
+                f"FAIL{f' after {after}' if after else ''}: {reason}",
+                cost=self.cost_of_failure,
+                details=f"It is {task}. Some requests fail each time",
+            )
         if self.lacks_files(status):
             raise NoResultError(
-                f"{task} is {status.word}, and MPS gives no URL of a file. A retry polls it again and creates no new "
-                "task; if none comes, ask Tencent Cloud support about this TaskId."
+                f"{status.word}, and MPS gives no URL of a file: {task}",
+                cost="It may be billed",
+                advice="A retry polls it again, and creates no new task",
+                details="If none comes, ask Tencent Cloud support about this TaskId",
             )
 
-    def still_running_message(self, task_id: str, waited: float, known: bool = True) -> str:
-        """The message for a user whose wait ended, after so many seconds, before the task did.
+    def still_running(
+        self, task_id: str, waited: str, *, known: bool = True, trouble: Trouble | None = None
+    ) -> WaitTimeoutError:
+        """The error for a user whose wait ended before the task did.
 
+        :param waited: for how long, as :func:`in_seconds` says it.
         :param known: False: MPS has said that it does not know the task, and nothing else of it.
+        :param trouble: what went wrong with the polls, and the state that they last found.
         """
         task = f"{self.title} task {task_id}"
         if not known:
-            return (
-                f"MPS does not know {task}, after {waited:.0f} s of polling. Check the TaskId, and that the connection "
-                "leads to the account and region that created it. If it does exist, it may be billed."
+            return WaitTimeoutError(
+                f"MPS does not know {task}, after {waited}",
+                cost="If it does exist, it may be billed",
+                advice="Check the TaskId, and that the connection leads to the account and region that created it",
             )
-        return (
-            f"{task} had not ended after {waited:.0f} s of waiting. "
-            "It goes on at MPS and may be billed there; a retry of this Airflow task goes on waiting for it."
-        )
+        error = WaitTimeoutError(f"Not ended{f' after {waited}' if waited else ''}: {task}")
+        if trouble:
+            error.details = sentences(
+                f"It was last known as {trouble.known}" if trouble.known else "",
+                f"The last {trouble.row_in_words()}" if trouble.row_in_words() else "",
+            )
+        return error
 
     def result(self, status: TaskStatus) -> dict[str, Any]:
         """The result of a task that is DONE; its lists are never null."""
@@ -196,7 +231,9 @@ def aigc_family(
         found = {key: [_url(item) for item in _entries(response.get(name))] for key, name in outputs.items()}
         return {key: urls for key, urls in found.items() if urls or key == main_key}
 
-    return TaskFamily(kind, title, describe, read_state, read_result, read_files, cost_of_failure=cost_of_failure)
+    return TaskFamily(
+        kind, title, describe, _AIGC_TASKS, read_state, read_result, read_files, cost_of_failure=cost_of_failure
+    )
 
 
 def _text(value: Any) -> str:
@@ -236,14 +273,14 @@ AIGC_VIDEO = aigc_family(
     "DescribeAigcVideoTask",
     {"video_urls": "VideoUrls"},
     "Resolution",
-    cost_of_failure="it costs nothing",
+    cost_of_failure=_COSTS_NOTHING,
 )
 AIGC_IMAGE = aigc_family(
     "aigc_image",
     "AIGC image",
     "DescribeAigcImageTask",
     {"image_urls": "ImageUrls"},
-    cost_of_failure="it costs nothing",
+    cost_of_failure=_COSTS_NOTHING,
 )
 
 
@@ -342,6 +379,7 @@ MEDIA = TaskFamily(
     kind="media",
     title="media processing",
     describe="DescribeTaskDetail",
+    console_page=_MEDIA_TASKS,
     read_state=_media_state,
     read_result=_own_object,
     read_files=_media_files,

@@ -10,19 +10,21 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, Unpack
 
-from airflow.providers.common.compat.sdk import BaseHook
-
-from airflow_provider_mps.api.errors import About, ApiError, CallError, Failure, MpsError, WaitTimeoutError
+from airflow_provider_mps.api.errors import About, ApiError, CallError, Failure, MpsError
 from airflow_provider_mps.api.loop import PrivateLoop, RunningLoopError, in_a_loop
 from airflow_provider_mps.api.requests import checked_call, task_id
-from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState
+from airflow_provider_mps.api.settings import CredentialKind
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState, in_seconds
+from airflow_provider_mps.api.trouble import GOES_ON, Trouble, in_words
+from airflow_provider_mps.compat import BaseHook
 from airflow_provider_mps.errors import airflow_errors
-from airflow_provider_mps.hooks.connection import checked_id, settings_of, shared_settings
+from airflow_provider_mps.hooks.connection import checked_id, fault_of, settings_of, shared_settings
+from airflow_provider_mps.hooks.metrics import report, stats
 
 if TYPE_CHECKING:
     from airflow_provider_mps.api.auth import Keys
     from airflow_provider_mps.api.client import CreatedTask, MpsClient, Notes
-    from airflow_provider_mps.api.polling import OnChange, Report
+    from airflow_provider_mps.api.polling import OnChange
     from airflow_provider_mps.api.requests import AudioFields, RequestShape
     from airflow_provider_mps.api.settings import ClientSettings
     from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus
@@ -85,37 +87,51 @@ class MpsHook(BaseHook):
     def _with_region(self, settings: ClientSettings) -> ClientSettings:
         return replace(settings, cos_region=self.cos_region) if self.cos_region else settings
 
-    async def _aload_patiently(self, poll_interval: float, max_failures: int) -> None:
+    async def aload_patiently(self, poll_interval: float, max_failures: int, task: str = "") -> None:
         """Read the connection; where that fails, again, as for a poll that fails.
 
+        :param task: the family and TaskId of the task that is waited for; empty: there is none yet.
         :raises InvalidConnectionError: it was read, and cannot be used.
         :raises CallError: it could not be read.
         """
-        tolerance = None
+        tolerance = trouble = None
         while True:
             try:
-                return await self.aload()
+                await self.aload()
             except MpsError:
                 raise
             except Exception as error:
                 from airflow_provider_mps.api.polling import Tolerance
 
                 tolerance = tolerance or Tolerance(max_failures)
+                trouble = trouble or Trouble("look-up of the connection", "look-ups of the connection")
                 # What came unexpectedly may quote anything, so only its type is named.
-                problem = f"{self.mps_conn_id} could not be read ({type(error).__name__})"
+                kind = type(error).__name__
+                problem = f"{self.mps_conn_id} could not be read ({kind})"
                 failed = CallError(problem, failure=Failure.NEVER_SENT, action="Connection")
-                tolerance.failed(failed)
-                self.log.warning("%s; it is read again", failed)
-                await asyncio.sleep(tolerance.pause(poll_interval))
+                try:
+                    tolerance.failed(failed)
+                except CallError:
+                    if task:
+                        failed.ends_wait(task, trouble=trouble.row_in_words(1))
+                    raise
+                pause = tolerance.pause(poll_interval)
+                trouble.failed(kind, f"read again in about {in_words(pause)}", GOES_ON if task else "", failed.what)
+                await asyncio.sleep(pause)
+            else:
+                if trouble:
+                    trouble.answered()
+                return
 
-    def client(self, until: float | None = None) -> MpsClient:
+    def client(self, until: float | None = None, trouble: Trouble | None = None) -> MpsClient:
         """A client for this connection, to be closed by a ``with`` statement.
 
         :param until: POSIX time after which it sends nothing.
+        :param trouble: says what fails and is repeated, where that is a part of something longer.
         """
         from airflow_provider_mps.api.client import MpsClient
 
-        return MpsClient(self.settings, until)
+        return MpsClient(self.settings, until, trouble)
 
     def get_conn(self) -> Any:
         """The SDK's own typed client, for actions that this package does not wrap.
@@ -231,17 +247,23 @@ class MpsHook(BaseHook):
         next_session: bool = False,
         notes: Notes | None = None,
         until: float | None = None,
+        in_line: bool = False,
     ) -> CreatedTask:
         """Create a task from a request that was built by its shape.
 
         :param until: POSIX time after which nothing is sent.
         :param next_session: whether to make another task under another SessionId, where the first one has failed.
         :param notes: what remembers the task.
+        :param in_line: whether somebody waits in line for room, so that a refusal for now is raised at once; else it is
+            sent again for five minutes.
+        :raises NoRoomError: MPS refused it for now.
         :raises AmbiguousCreateError: it was sent, and a paid task may exist.
         :raises DuplicateSessionError: MPS has the task already, and which one it is could not be found out.
         :raises FirstTaskFailedError: MPS has the task already, and it has failed.
         """
-        return self._run(self.acreate, shape, params, next_session=next_session, notes=notes, until=until)
+        return self._run(
+            self.acreate, shape, params, next_session=next_session, notes=notes, until=until, in_line=in_line
+        )
 
     async def acreate(
         self,
@@ -251,29 +273,42 @@ class MpsHook(BaseHook):
         next_session: bool = False,
         notes: Notes | None = None,
         until: float | None = None,
+        in_line: bool = False,
     ) -> CreatedTask:
         """The async twin of :meth:`create`."""
         from airflow_provider_mps.api.sessions import create_once
 
         await self.aload()
         async with self.client(until) as client:
-            created = await create_once(client, shape, params, next_session=next_session, notes=notes)
-        _stats().incr("mps.submitted", tags={"action": shape.action})
+            created = await create_once(client, shape, params, next_session=next_session, notes=notes, in_line=in_line)
+        stats().incr("mps.submitted", tags={"action": shape.action})
         return created
 
-    def describe(self, family: TaskFamily, mps_task_id: str, within: float | None = None) -> TaskStatus:
+    def describe(
+        self, family: TaskFamily, mps_task_id: str, within: float | None = None, trouble: Trouble | None = None
+    ) -> TaskStatus:
         """The status of a task of any family.
 
         :param within: seconds for the question with all its repeats.
+        :param trouble: says what fails and is repeated, where the question is one of many.
         :raises CallError: there was no answer, or it was no.
         """
-        return self._run(self.adescribe, family, mps_task_id, within)
+        return self._run(self.adescribe, family, mps_task_id, within, trouble)
 
-    async def adescribe(self, family: TaskFamily, mps_task_id: str, within: float | None = None) -> TaskStatus:
+    async def adescribe(
+        self, family: TaskFamily, mps_task_id: str, within: float | None = None, trouble: Trouble | None = None
+    ) -> TaskStatus:
         """The async twin of :meth:`describe`."""
         await self.aload()
-        async with self.client() as client:
-            response = await client.acall(family.describe, {"TaskId": mps_task_id}, within)
+        trouble = trouble or Trouble.of_polls()
+        async with self.client(trouble=trouble) as client:
+            try:
+                response = await client.acall(family.describe, {"TaskId": mps_task_id}, within)
+            except CallError as error:
+                error.ends_wait(
+                    f"{family.title} task {mps_task_id}", known=trouble.known, trouble=trouble.row_in_words(1)
+                )
+                raise
         return family.status(mps_task_id, response)
 
     def _run(self, twin: Callable[_P, Coroutine[Any, Any, _T]], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -301,7 +336,9 @@ class MpsHook(BaseHook):
                 if status.state.ended:
                     return f"{task} is {status.word} at MPS: there is nothing to abort."
                 if status.state is not TaskState.WAIT:
-                    return f"{task} is {status.word} at MPS: it can be aborted only while it waits, and may be billed."
+                    # Where ``only_if`` is to be asked, a triggerer that came back from a stall may have ended the wait.
+                    cost = "" if only_if else ", and may be billed"
+                    return f"{task} is {status.word} at MPS: it can be aborted only while it waits{cost}."
                 if only_if and not await only_if():
                     return (
                         f"{task} goes on at MPS, for the next try of this Airflow task or the triggerer that took over."
@@ -322,33 +359,49 @@ class MpsHook(BaseHook):
         deadline: float | None,
         max_poll_failures: int,
         on_change: OnChange,
+        accepted_at: float | None = None,
+        trouble: Trouble | None = None,
+        model: str = "",
+        ticket: float | None = None,
     ) -> TaskStatus:
         """Wait until a task has ended, sharing this event loop's poller with all others of the same account.
 
         Where the service refuses the keys, the connection is read again: if it has new ones, the wait goes on.
+
+        :param accepted_at: when MPS accepted the task, as a POSIX time, if that is known.
+        :param trouble: says what fails, where somebody asks for it afterwards.
+        :param model: whose room the task takes (``RequestShape.model_of``); empty: not known.
+        :param ticket: the place in line that the create had, if it waited for room.
         """
         began = time.monotonic()
+        since = time.time() if accepted_at is None else accepted_at
 
         async def load() -> None:
             try:
                 async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.time())):
-                    await self._aload_patiently(poll_interval, max_poll_failures)
+                    task = f"{family.title} task {mps_task_id}"
+                    await self.aload_patiently(poll_interval, max_poll_failures, task)
             except TimeoutError:
-                raise WaitTimeoutError(family.still_running_message(mps_task_id, time.monotonic() - began)) from None
+                waited = in_seconds(time.time() - since, accepted_at is not None)
+                raise family.still_running(mps_task_id, waited, trouble=trouble) from None
 
         while True:
             await load()
             try:
                 from airflow_provider_mps.api.polling import poller
+                from airflow_provider_mps.api.room import takes_room
 
-                status = await poller(self.settings, _report_to_stats).wait(
-                    family,
-                    mps_task_id,
-                    poll_interval=poll_interval,
-                    deadline=deadline,
-                    max_failures=max_poll_failures,
-                    on_change=on_change,
-                )
+                with takes_room(self.settings, family, model, ticket):
+                    status = await poller(self.settings, report).wait(
+                        family,
+                        mps_task_id,
+                        poll_interval=poll_interval,
+                        deadline=deadline,
+                        max_failures=max_poll_failures,
+                        on_change=on_change,
+                        accepted_at=accepted_at,
+                        trouble=trouble,
+                    )
             except ApiError as error:
                 if error.about is not About.KEYS:
                     raise
@@ -359,36 +412,21 @@ class MpsHook(BaseHook):
             else:
                 waited = timedelta(seconds=time.monotonic() - began)
                 tags = {"kind": family.kind, "state": status.state.value}
-                _stats().timing("mps.wait_duration", waited, tags=tags)
+                stats().timing("mps.wait_duration", waited, tags=tags)
                 return status
 
     def test_connection(self) -> tuple[bool, str]:
-        """Poll a task that does not exist; what the answer says about the connection."""
+        """Poll a task that does not exist; what the answer says about the connection's fields.
+
+        Airflow tests a connection under an id that it makes up, so no message names it.
+        """
         question = "DescribeAigcAudioTask"
         try:
             with self.client() as client:
                 client.run(client.attempt(question, {"TaskId": "airflow-test-connection"}))
-        except ApiError as error:
-            if error.about in (About.KEYS, About.ACCOUNT):
-                return False, f"{self.settings.host} answered, and refused: {error}"
-            return (
-                True,
-                f"{self.settings.host} accepted the keys (it answered {error.code} to a made-up TaskId).",
-            )
         except Exception as error:
-            return False, str(error)
-        return True, f"{self.settings.host} accepted the keys."
-
-
-def _stats() -> Any:
-    from airflow.providers.common.compat.sdk import Stats
-
-    return Stats
-
-
-def _report_to_stats(report: Report) -> None:
-    stats = _stats()
-    stats.incr("mps.polls", report.polls)
-    stats.incr("mps.throttled", report.throttled)
-    stats.gauge("mps.waiting", report.waiting)
-    stats.gauge("mps.rate", report.rate)
+            if fault := fault_of(error):
+                return False, fault
+        kind = self.settings.credential.kind
+        keys = "SecretId and SecretKey" if kind is CredentialKind.STATIC else f"the keys of credential={kind.value}"
+        return True, f"{self.settings.host} accepted {keys}."

@@ -27,6 +27,7 @@ class CreateArguments(AirflowArguments, total=False):
     deferrable: bool
     poll_interval: float | timedelta
     wait_timeout: float | timedelta | None
+    room_timeout: float | timedelta | None
     durable: bool
     retry_ambiguous_create: bool
     max_poll_failures: int

@@ -10,20 +10,22 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
-
-from airflow_provider_mps.api.errors import AmbiguousCreateError, CallError, Failure, TaskFailedError
+from airflow_provider_mps.api.errors import CallError, Failure, TaskFailedError
 from airflow_provider_mps.api.loop import PrivateLoop
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.redaction import digest, masked
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.tasks import TaskState
+from airflow_provider_mps.api.trouble import Trouble
+from airflow_provider_mps.compat import AirflowTaskTimeout, conf
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.memory import Memory, OtherAccountError, Remembered, Stage
-from airflow_provider_mps.waiting import WaitsForTask
+from airflow_provider_mps.operators.room import Turn, WaitsForRoom
+from airflow_provider_mps.telling import tell, told_errors
 
 if TYPE_CHECKING:
     import jinja2
@@ -37,7 +39,7 @@ _ANSWERS_TO_BELIEVE = 3
 """How often MPS has to say that it does not know a task that is paid for, before another one is paid for."""
 
 
-class CreateTaskOperator(WaitsForTask):
+class CreateTaskOperator(WaitsForRoom):
     """Creates a task of one family and, if wanted, waits for it. Base of the operators below.
 
     Returns the TaskId. Having waited, it also pushes the XComs ``result`` and the lists of URLs of its family.
@@ -48,7 +50,10 @@ class CreateTaskOperator(WaitsForTask):
     :param wait_for_completion: whether to wait until the task has ended.
     :param deferrable: how to wait: in the triggerer, or here.
     :param poll_interval: seconds between two polls; longer when the account's limit requires that.
-    :param wait_timeout: seconds to wait at most in one try. The task goes on, and a retry goes on waiting for it.
+    :param wait_timeout: seconds to wait at most in one try for the task's end, from its creation, or from the beginning
+        of a retry. The task goes on, and a retry goes on waiting for it.
+    :param room_timeout: seconds to wait at most in one try for room, from the first time that MPS refuses the create
+        because too many tasks of the model run. None: without a limit.
     :param durable: whether to remember the TaskId over retries (Airflow 3.3 and later).
     :param retry_ambiguous_create: whether Airflow may retry after a create that may have run, and so may pay twice.
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait.
@@ -90,6 +95,7 @@ class CreateTaskOperator(WaitsForTask):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | timedelta = 5,
         wait_timeout: float | timedelta | None = None,
+        room_timeout: float | timedelta | None = None,
         durable: bool = True,
         retry_ambiguous_create: bool = False,
         max_poll_failures: int = 10,
@@ -104,6 +110,7 @@ class CreateTaskOperator(WaitsForTask):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.wait_timeout = wait_timeout
+        self.room_timeout = room_timeout
         self.durable = durable
         self.retry_ambiguous_create = retry_ambiguous_create
         self.max_poll_failures = max_poll_failures
@@ -150,30 +157,45 @@ class CreateTaskOperator(WaitsForTask):
 
     def execute(self, context: Context) -> str:
         """Create the task, or go on with that of an earlier try, and wait if that is wanted."""
-        began = time.time()
-        with airflow_errors():
+        return self._execute(context, Turn(began=time.time()))
+
+    def execute_in_turn(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
+        """Go on after the triggerer's wait for room: the create is made anew of what the arguments are now."""
+        with told_errors(self):
+            turn = self.turn_after(event)
+        return self._execute(context, turn)
+
+    def _execute(self, context: Context, turn: Turn) -> str:
+        with told_errors(self):
             self.check_wait("wait_for_completion", "durable", "retry_ambiguous_create")
             params = self.request.build(self._arguments())
             poll_interval = seconds("poll_interval", self.poll_interval)
-            deadline = self._deadline(began)
+            deadline = self._deadline(turn, turn.began)
             hook = self._hook = self.hook
+            self.show_console(hook, context if self.wait_for_completion else None)
             memory = self._memory = self._remember(context, hook, digest(self.request.action, params))
             status = self._earlier_task(hook, memory, params, context, deadline)
             if status is None:
-                self._submit(hook, memory, params, deadline)
+                if turn.ticket is None:
+                    self._advise(params)
+                self.submit(hook, memory, params, turn)
+                deadline = self._deadline(turn, time.time())
             failed = status is not None and status.state is TaskState.FAIL
             if not self.wait_for_completion and not failed:
                 memory.reached(Stage.DONE)
                 return memory.task_id
             if status is None or not self.family.settled(status):
                 if self.deferrable:
-                    self.defer_until_ended(memory.task_id, poll_interval, deadline)
-                status = self._wait_here(hook, memory.task_id, poll_interval, deadline)
+                    model = self.request.model_of(params)
+                    self.defer_until_ended(
+                        memory.task_id, poll_interval, deadline, memory.accepted_at, model, turn.ticket
+                    )
+                status = self._wait_here(hook, memory, poll_interval, deadline)
             return self._finish(context, memory, status)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Go on after the triggerer's wait."""
-        with airflow_errors():
+        with told_errors(self):
             return self._finish(context, self._remember(context, self.hook, ""), self.status_after(event))
 
     def dry_run(self) -> None:
@@ -206,6 +228,7 @@ class CreateTaskOperator(WaitsForTask):
 
     def on_kill(self) -> None:
         """Abort the task where the API can, and say what goes on. No action of the API cancels an AIGC task."""
+        self.end_waiting_for_room()
         hook, mps_task_id = self._hook, self._memory.task_id if self._memory else ""
         if hook is None or not mps_task_id:
             return
@@ -226,11 +249,12 @@ class CreateTaskOperator(WaitsForTask):
         """The arguments that describe the request."""
         return {name: getattr(self, name) for name in self.request.fields}
 
-    def _deadline(self, began: float) -> float | None:
-        limits = [seconds("wait_timeout", self.wait_timeout)] if self.wait_timeout is not None else []
-        if self.execution_timeout:  # Airflow itself does not keep it while a task is deferred
-            limits.append(seconds("execution_timeout", self.execution_timeout))
-        return began + min(limits) if limits else None
+    def _deadline(self, turn: Turn, waits_from: float) -> float | None:
+        """The POSIX time at which the wait for the task's end is over."""
+        ends = [waits_from + seconds("wait_timeout", self.wait_timeout)] if self.wait_timeout is not None else []
+        if (execution_ends := self.execution_ends_at(turn)) is not None:
+            ends.append(execution_ends)
+        return min(ends, default=None)
 
     def _remember(self, context: Context, hook: MpsHook, request_digest: str) -> Memory:
         store = context.get("task_state_store") if self.durable else None
@@ -291,10 +315,12 @@ class CreateTaskOperator(WaitsForTask):
                     if entry.stage is not Stage.UNFOUND or not memory.cleared_since(entry):
                         memory.unfound(entry)
                         raise OtherAccountError(
-                            f"No new task was created, for {entry.task_id} is paid for already. MPS does not know it "
-                            f"under this connection ({hook.settings.account}); it was created under another one "
-                            f"({elsewhere}). Set the connection back and clear this Airflow task to go on with it; "
-                            "clear it with the connection as it is to create, and pay for, a new one."
+                            "MPS does not know the earlier try's task: it was created under another connection",
+                            cost="No new task was created, for the earlier one may be paid for already",
+                            advice="Set the connection back, and clear this Airflow task to go on with it",
+                            details=f"It is task {entry.task_id}, created under {elsewhere}; the connection leads to "
+                            f"{hook.settings.account}. A clear with the connection as it is creates, and pays for, "
+                            "a new task",
                         ) from error
                     break
                 refusals += 1
@@ -329,35 +355,29 @@ class CreateTaskOperator(WaitsForTask):
         failed = entry is not None and entry.stage is Stage.FAILED and not cleared
         return session_id(of_this_task, entry.task_id) if entry and failed else of_this_task
 
-    def _submit(self, hook: MpsHook, memory: Memory, params: dict[str, Any], deadline: float | None) -> None:
-        self._advise(params)
-        own_session = getattr(self, "session_id", None)
-        try:
-            hook.create(self.request, params, next_session=not own_session, notes=memory, until=deadline)
-        except AmbiguousCreateError as error:
-            error.retry_helps = self.retry_ambiguous_create
-            raise
-
-    def _wait_here(self, hook: MpsHook, mps_task_id: str, poll_interval: float, deadline: float | None) -> TaskStatus:
-        began = time.monotonic()
+    def _wait_here(self, hook: MpsHook, memory: Memory, poll_interval: float, deadline: float | None) -> TaskStatus:
+        trouble = Trouble.of_polls()
         try:
             waiting = hook.await_task(
                 self.family,
-                mps_task_id,
+                memory.task_id,
                 poll_interval=poll_interval,
                 deadline=deadline,
                 max_poll_failures=self.max_poll_failures,
-                on_change=self.log_change,
+                on_change=partial(self.log_change, memory.accepted_at is not None),
+                accepted_at=memory.accepted_at,
+                trouble=trouble,
             )
             with PrivateLoop() as loop:
                 return loop.run(waiting)
         except AirflowTaskTimeout as error:
-            message = self.family.still_running_message(mps_task_id, time.monotonic() - began)
-            raise AirflowTaskTimeout(f"execution_timeout: {message}") from error
+            late = self.family.still_running(memory.task_id, memory.age, trouble=trouble)
+            tell(self, late)
+            raise AirflowTaskTimeout(f"execution_timeout: {late}") from error
 
     def _finish(self, context: Context, memory: Memory, status: TaskStatus) -> str:
         try:
-            self.family.check(status)
+            self.check_ended(status, memory.age)
         except TaskFailedError:
             memory.reached(Stage.FAILED)
             raise

@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_provider_mps.api.errors import AmbiguousCreateError, MpsError
 from airflow_provider_mps.api.patience import patience
+from airflow_provider_mps.api.tasks import in_seconds
 
 KEY = "mps_task"
 RETENTION = timedelta(days=7)
@@ -90,11 +91,22 @@ class Memory:
         self._before: Remembered | None = None
         self.task_id = ""
         """The TaskId that this try has created, or goes on with."""
+        self.accepted_at: float | None = None
+        """When MPS accepted it, as a POSIX time, if that is known."""
+        self.in_doubt = False
+        """Whether a create was sent, in this try or an earlier one, and no answer says whether it ran."""
+        self._was_in_doubt = False
+
+    @property
+    def age(self) -> str:
+        """How long ago MPS accepted the task, for people; empty if that is not known."""
+        return "" if self.accepted_at is None else in_seconds(time.time() - self.accepted_at, True)
 
     def recall(self) -> Remembered | None:
         """What an earlier try left for the same request. What cannot be read raises, and nothing is created."""
         entry = self._before = self._read()
         if entry is None or entry.digest == self._digest:
+            self.in_doubt = self._was_in_doubt = entry is not None and entry.stage is Stage.SENDING
             return entry
         if entry.stage in (Stage.SENDING, Stage.CREATED):
             self._log.warning(
@@ -120,12 +132,15 @@ class Memory:
             self._write_repeatedly(self._new(Stage.SENDING, session_id=session_id))
         except Exception as error:
             raise NotRememberedError(
-                f"Nothing was sent, and nothing is billed: the task state store of Airflow could not be written "
-                f"({type(error).__name__}), and without it a retry could pay twice. Try again when it can."
+                f"Airflow's task state store could not be written ({type(error).__name__})",
+                cost="Nothing was sent, and nothing is billed: without the store a retry could pay twice",
+                advice="See why it cannot be written; a retry of this Airflow task tries again",
             ) from error
+        self.in_doubt = True
 
     def refused(self) -> None:
         """It did not run: all is as it was before."""
+        self.in_doubt = self._was_in_doubt
         try:
             if self._before is not None:
                 self._write(self._before)
@@ -136,7 +151,8 @@ class Memory:
 
     def created(self, task_id: str) -> None:
         """A task exists. It does so whether or not this can be written."""
-        self.task_id = task_id
+        self.task_id, self.accepted_at = task_id, time.time()
+        self.in_doubt = False
         self._write_or_log(self._new(Stage.CREATED, task_id=task_id))
 
     def answered(self, response: dict[str, Any]) -> None:
@@ -145,7 +161,7 @@ class Memory:
 
     def adopted(self, entry: Remembered) -> None:
         """This try goes on with an entry's task."""
-        self.task_id = entry.task_id
+        self.task_id, self.accepted_at = entry.task_id, entry.at or None
         if self.cleared_since(entry):
             self._write_or_log(replace(entry, max_tries=self._max_tries, stage=Stage.CREATED))
 

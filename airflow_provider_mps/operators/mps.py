@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_mps.api.cos import CosObject
 from airflow_provider_mps.api.errors import is_read
 from airflow_provider_mps.api.redaction import digest
@@ -22,12 +20,13 @@ from airflow_provider_mps.api.requests import (
 )
 from airflow_provider_mps.api.sdk_types import with_numbers
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA
-from airflow_provider_mps.errors import airflow_errors
+from airflow_provider_mps.compat import BaseOperator
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
+from airflow_provider_mps.links.mps import ListenLink, MpsConsoleLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.operators.create import CreateTaskOperator
 from airflow_provider_mps.operators.memory import Memory
+from airflow_provider_mps.telling import told_errors
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -76,7 +75,7 @@ class CreateAigcAudioTaskOperator(AigcTaskOperator):
 
     family = AIGC_AUDIO
     request = AUDIO_REQUEST
-    operator_extra_links = (ListenLink(), StoredInCosLink())
+    operator_extra_links = (ListenLink(), WatchLink(), StoredInCosLink(), MpsConsoleLink())
 
     def __init__(self, **kwargs: Unpack[AudioArguments]) -> None:
         super().__init__(**kwargs)
@@ -102,7 +101,7 @@ class CreateAigcVideoTaskOperator(AigcTaskOperator):
 
     family = AIGC_VIDEO
     request = VIDEO_REQUEST
-    operator_extra_links = (WatchLink(), StoredInCosLink())
+    operator_extra_links = (WatchLink(), StoredInCosLink(), MpsConsoleLink())
 
     def __init__(self, **kwargs: Unpack[VideoArguments]) -> None:
         super().__init__(**kwargs)
@@ -123,7 +122,7 @@ class CreateAigcImageTaskOperator(AigcTaskOperator):
 
     family = AIGC_IMAGE
     request = IMAGE_REQUEST
-    operator_extra_links = (ViewLink(), StoredInCosLink())
+    operator_extra_links = (ViewLink(), StoredInCosLink(), MpsConsoleLink())
 
     def __init__(self, **kwargs: Unpack[ImageArguments]) -> None:
         super().__init__(**kwargs)
@@ -148,7 +147,7 @@ class MediaTaskOperator(CreateTaskOperator):
     """
 
     family = MEDIA
-    operator_extra_links = (StoredInCosLink(),)
+    operator_extra_links = (ListenLink(), WatchLink(), ViewLink(), StoredInCosLink(), MpsConsoleLink())
 
     def _arguments(self) -> dict[str, Any]:
         arguments = super()._arguments()
@@ -257,7 +256,7 @@ class MpsApiOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Call the action, or return what an earlier try was answered."""
-        with airflow_errors():
+        with told_errors(self):
             action, params = checked_call(self.action, self.mps_params or {}, "mps_params")
             params = with_numbers(action, params)
             hook = MpsHook(checked_id(self.mps_conn_id))

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from airflow.providers.common.compat.sdk import (
+from airflow_provider_mps.api.errors import CallError, Failure, TaskFailedError, WaitTimeoutError
+from airflow_provider_mps.api.patience import patience
+from airflow_provider_mps.api.requests import seconds, task_id
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA, check_family, in_seconds
+from airflow_provider_mps.api.trouble import GOES_ON, Trouble
+from airflow_provider_mps.compat import (
     AirflowSensorTimeout,
     AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
 )
-
-from airflow_provider_mps.api.errors import CallError, TaskFailedError, WaitTimeoutError
-from airflow_provider_mps.api.patience import patience
-from airflow_provider_mps.api.requests import seconds, task_id
-from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA, check_family
-from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
+from airflow_provider_mps.links.mps import ListenLink, MpsConsoleLink, StoredInCosLink, ViewLink, WatchLink
+from airflow_provider_mps.telling import tell, told_errors
 from airflow_provider_mps.waiting import WaitsForTask
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _SHORTEST_SECONDS = 0.1
 _SHORTEST_POKE_SECONDS = 1.0
+_TROUBLE_KEY, _TROUBLE_KEPT = "mps_trouble", timedelta(days=7)
 
 
 class TaskSensor(WaitsForTask, BaseSensorOperator):
@@ -71,6 +72,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         self._word = ""
         self._done_at = 0.0
         self._tolerance: Tolerance | None = None
+        self._trouble: Trouble | None = None
 
     def execute(self, context: Context) -> Any:
         """Wait here, or in the triggerer."""
@@ -80,11 +82,14 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
                 return super().execute(context)
             except (AirflowSensorTimeout, AirflowTaskTimeout) as error:
                 known = self._tolerance is None or not self._tolerance.unknown
-                message = self.family.still_running_message(self.mps_task_id, time.time() - self._began, known)
+                late = self.family.still_running(self.mps_task_id, self._waited, known=known, trouble=self._trouble)
                 limit = "timeout" if isinstance(error, AirflowSensorTimeout) else "execution_timeout"
-                raise type(error)(f"{limit}: {message}") from error
+                _advise(late, type(error))
+                tell(self, late)
+                raise type(error)(f"{limit}: {late}") from error
         with self._errors():
             self._check()
+        self.show_console(self.hook, context)
         deadline = self._began + min(self.timeout, self._execution_seconds)
         self.defer_until_ended(self.mps_task_id, max(self.poke_interval, _SHORTEST_SECONDS), deadline)
         return None
@@ -94,24 +99,52 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         from airflow_provider_mps.api.polling import Tolerance
 
         self._began = self._began or self._begin(context)
-        with self._errors():
+        with self._errors(), self._troubled(context) as trouble:
             self._check()
             self._tolerance = self._tolerance or Tolerance(self.max_poll_failures, time.time() - self._began)
+            hook = self.hook
+            if not self.files:
+                self.show_console(hook, context)
+            within = max(self._left, _SHORTEST_POKE_SECONDS)
             try:
-                status = self.hook.describe(
-                    self.family, self.mps_task_id, within=max(self._left, _SHORTEST_POKE_SECONDS)
-                )
+                status = hook.describe(self.family, self.mps_task_id, within, trouble)
             except CallError as error:
                 self._tolerance.failed(error)
-                self.log.warning("Task %s: no answer: %s", self.mps_task_id, error)
+                meanwhile = "" if error.failure is Failure.NOT_FOUND else GOES_ON
+                trouble.call_failed(error, min(self.poke_interval, max(self._left, 0.0)), meanwhile)
                 return self._not_yet()
             self._tolerance.answered()
+            trouble.known = status.word
             if status.word != self._word:
                 self._word = status.word
-                self.log_change(status, time.time() - self._began)
+                self.log_change(False, status, time.time() - self._began)
             if not status.state.ended or self._may_get_files(status):
                 return self._not_yet()
             return PokeReturnValue(True, self._finish(context, status))
+
+    @contextmanager
+    def _troubled(self, context: Context) -> Iterator[Trouble]:
+        """The trouble of this wait. Of a sensor that reschedules each poke is a process of its own: it is kept."""
+        store = context.get("task_state_store") if self.reschedule else None
+        wait: list[Any] = [self.mps_task_id, context["ti"].max_tries]  # a clear is a new one
+        if self._trouble is None:
+            kept: Any = None
+            with suppress(Exception):  # it is for the log alone
+                kept = store.get(_TROUBLE_KEY) if store is not None else None
+            of_this = isinstance(kept, dict) and kept.get("wait") == wait
+            self._trouble = Trouble.restored(kept["trouble"] if of_this else None)
+        before = self._trouble.kept()
+        try:
+            yield self._trouble
+        finally:
+            after = self._trouble.kept()
+            if store is not None and _lasting(after) != _lasting(before):
+                with suppress(Exception):
+                    store.set(_TROUBLE_KEY, {"wait": wait, "trouble": after}, retention=_TROUBLE_KEPT)
+
+    @property
+    def _waited(self) -> str:
+        return in_seconds(time.time() - self._began, False)
 
     @property
     def _left(self) -> float:
@@ -130,11 +163,15 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Go on after the triggerer's wait."""
+        timeout = AirflowTaskTimeout if self._execution_seconds < self.timeout else AirflowSensorTimeout
         try:
             with self._errors():
-                return self._finish(context, self.status_after(event))
+                try:
+                    return self._finish(context, self.status_after(event))
+                except WaitTimeoutError as error:
+                    _advise(error, timeout)
+                    raise
         except WaitTimeoutError as error:
-            timeout = AirflowTaskTimeout if self._execution_seconds < self.timeout else AirflowSensorTimeout
             raise timeout(str(error)) from None
 
     @property
@@ -179,17 +216,29 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
 
     def _errors(self) -> AbstractContextManager[None]:
         # What a retry may mend stays no AirflowException: soft_fail would skip those after a deferral, and those alone.
-        return airflow_errors(retryable=None)
+        return told_errors(self, retryable=None)
 
     def _finish(self, context: Context, status: TaskStatus) -> dict[str, Any]:
         try:
-            self.family.check(status)
+            self.check_ended(status, "" if self.deferrable else self._waited)
         except TaskFailedError as error:
             error.retry_helps = False  # asked again, it is the same task that failed
+            error.advice = "Clear the Airflow task that created it to make, and maybe pay for, a new one"
             raise
         self.log_files(status)
         self.push_files(context, status)
         return self.family.result(status)
+
+
+def _lasting(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what was kept of a trouble, all but the count of calls: it alone is not worth a write."""
+    return {name: value for name, value in kept.items() if name != "calls"}
+
+
+def _advise(error: WaitTimeoutError, raised: type[BaseException]) -> None:
+    """Say what to do about a sensor's end: Airflow retries after execution_timeout alone."""
+    if issubclass(raised, AirflowSensorTimeout):
+        error.advice = "Airflow does not retry a sensor's timeout: clear this Airflow task to go on waiting"
 
 
 class AigcAudioTaskSensor(TaskSensor):
@@ -200,7 +249,7 @@ class AigcAudioTaskSensor(TaskSensor):
     """
 
     family = AIGC_AUDIO
-    operator_extra_links = (ListenLink(), StoredInCosLink())
+    operator_extra_links = (ListenLink(), WatchLink(), StoredInCosLink(), MpsConsoleLink())
 
 
 class AigcVideoTaskSensor(TaskSensor):
@@ -210,7 +259,7 @@ class AigcVideoTaskSensor(TaskSensor):
     """
 
     family = AIGC_VIDEO
-    operator_extra_links = (WatchLink(), StoredInCosLink())
+    operator_extra_links = (WatchLink(), StoredInCosLink(), MpsConsoleLink())
 
 
 class AigcImageTaskSensor(TaskSensor):
@@ -220,7 +269,7 @@ class AigcImageTaskSensor(TaskSensor):
     """
 
     family = AIGC_IMAGE
-    operator_extra_links = (ViewLink(), StoredInCosLink())
+    operator_extra_links = (ViewLink(), StoredInCosLink(), MpsConsoleLink())
 
 
 class MpsTaskSensor(TaskSensor):
@@ -231,4 +280,4 @@ class MpsTaskSensor(TaskSensor):
     """
 
     family = MEDIA
-    operator_extra_links = (StoredInCosLink(),)
+    operator_extra_links = (ListenLink(), WatchLink(), ViewLink(), StoredInCosLink(), MpsConsoleLink())

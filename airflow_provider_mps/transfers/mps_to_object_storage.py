@@ -16,8 +16,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack, cast
 from urllib.parse import unquote, urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseOperator
-
 from airflow_provider_mps.api.cos import CosObject, signed_url
 from airflow_provider_mps.api.errors import (
     DownloadError,
@@ -28,9 +26,11 @@ from airflow_provider_mps.api.errors import (
 from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.settings import is_loopback
-from airflow_provider_mps.errors import airflow_errors
+from airflow_provider_mps.compat import AirflowNotFoundException, BaseOperator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage
+from airflow_provider_mps.links.mps import ListenLink, ViewLink, WatchLink
+from airflow_provider_mps.telling import told_errors
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
@@ -76,6 +76,8 @@ class MpsToObjectStorageOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("urls", "destination", "storage_conn_id", "mps_conn_id", "cos_region")
     ui_color = "#e2f5e5"
+    # To what was read, while its URL is good: a browser opens neither file:// nor s3://.
+    operator_extra_links = (ListenLink(), WatchLink(), ViewLink())
 
     def __init__(
         self,
@@ -104,10 +106,11 @@ class MpsToObjectStorageOperator(BaseOperator):
         self.overwrite = overwrite
         self.sources: Sequence[_Source] = ()
         self.kept: Sequence[Mapping[str, Any]] = ()
+        self.files: Mapping[str, Any] = {}
 
     def execute(self, context: Context) -> list[str]:
         """Fetch the files, and put each in its place once it is whole; their URIs."""
-        with airflow_errors():
+        with told_errors(self):
             self._check_numbers()
             sources = _sources(self.urls)
             names = _names(sources)
@@ -118,6 +121,7 @@ class MpsToObjectStorageOperator(BaseOperator):
                 self._address(in_cos, settings)  # what hinders signing is said before anything is downloaded
             targets = self._targets(folder, names)
             self.sources = sources
+            self.files = {"urls": [source.cos.url if source.cos else source.url for source in sources]}
             self.kept = [self._keep(source, target, settings) for source, target in zip(sources, targets, strict=True)]
         describe_outlets(context, self.outlets or (), {"files": self.kept})
         return [file["uri"] for file in self.kept]
@@ -135,7 +139,7 @@ class MpsToObjectStorageOperator(BaseOperator):
             raise InvalidArgumentError("overwrite", f"must be True or False, not {_shown(self.overwrite)}")
 
     def _folder(self) -> ObjectStoragePath:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
+        from airflow_provider_mps.compat import ObjectStoragePath
 
         given, conn_id = self.destination, self.storage_conn_id
         if conn_id is not None and not isinstance(conn_id, str):
@@ -231,9 +235,9 @@ class MpsToObjectStorageOperator(BaseOperator):
                 if not _holds(target, file):
                     raise DownloadError(
                         f"{target.name}: {target} holds other content already ({target.stat().st_size:,} bytes; "
-                        f"{file.length:,} came): not overwritten. Delete it, choose another destination, or set "
-                        "overwrite=True.",
+                        f"{file.length:,} came): not overwritten",
                         retry_helps=False,
+                        advice="Delete it, choose another destination, or set overwrite=True",
                     )
                 part.unlink()
             else:

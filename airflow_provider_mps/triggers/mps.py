@@ -11,7 +11,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_mps.api.errors import MpsError, TaskFailedError, WaitTimeoutError
-from airflow_provider_mps.api.tasks import FAMILIES, TaskStatus
+from airflow_provider_mps.api.tasks import FAMILIES, TaskStatus, in_seconds
 from airflow_provider_mps.hooks.mps import MpsHook
 
 _MARKED = ("success", "failed", "skipped")
@@ -20,15 +20,16 @@ _MARKED = ("success", "failed", "skipped")
 _ending: set[asyncio.Task[None]] = set()
 
 
-def log_change(log: Any, status: TaskStatus, seconds: float) -> None:
-    """Say that a task's state has changed, so many seconds after its wait began."""
-    log.info("Task %s: %s after %.0f s", status.task_id, status.word, seconds)
+def log_change(log: Any, accepted: bool, status: TaskStatus, seconds: float) -> None:
+    """Say that a task's state has changed, so many seconds after MPS accepted it, or after its wait began."""
+    log.info("Task %s: %s after %s", status.task_id, status.word, in_seconds(seconds, accepted))
 
 
 class MpsTaskTrigger(BaseTrigger):
     """Waits until a task has ended, and fires one event that says how; the result itself is not in it.
 
-    The event is ``{"status": "done" | "failed" | "timeout" | "error", "mps_task_id", "message"}``.
+    The event is ``{"status": "done" | "failed" | "timeout" | "error", "mps_task_id", "message"}``. A message has a line
+    for each part of the error that it becomes.
     All triggers of one account share one poller, which keeps under the account's limit.
 
     :param kind: the task's family: ``aigc_audio``, ``aigc_video``, ``aigc_image`` or ``media``.
@@ -39,6 +40,9 @@ class MpsTaskTrigger(BaseTrigger):
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait.
     :param abort_on_kill: whether to abort the task where the API can, when a user marks the Airflow task as ended;
         not for a task that something else created.
+    :param accepted_at: when MPS accepted the task, as a POSIX time; None where that is not known.
+    :param model: whose room the task takes (``RequestShape.model_of``); empty: not known.
+    :param ticket: the place in line that the create had, if it waited for room.
     """
 
     def __init__(
@@ -50,6 +54,9 @@ class MpsTaskTrigger(BaseTrigger):
         deadline: float | None = None,
         max_poll_failures: int = 10,
         abort_on_kill: bool = True,
+        accepted_at: float | None = None,
+        model: str = "",
+        ticket: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kind = kind
@@ -59,6 +66,9 @@ class MpsTaskTrigger(BaseTrigger):
         self.deadline = deadline
         self.max_poll_failures = max_poll_failures
         self.abort_on_kill = abort_on_kill
+        self.accepted_at = accepted_at
+        self.model = model
+        self.ticket = ticket
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and its arguments, for the triggerer."""
@@ -72,12 +82,17 @@ class MpsTaskTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "max_poll_failures": self.max_poll_failures,
                 "abort_on_kill": self.abort_on_kill,
+                "accepted_at": self.accepted_at,
+                "model": self.model,
+                "ticket": self.ticket,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the task's end, and fire the one event."""
         family = FAMILIES[self.kind]
+        accepted = self.accepted_at is not None
+        began = time.time() if self.accepted_at is None else self.accepted_at
         try:
             status = await MpsHook(self.mps_conn_id).await_task(
                 family,
@@ -85,15 +100,18 @@ class MpsTaskTrigger(BaseTrigger):
                 poll_interval=self.poll_interval,
                 deadline=self.deadline,
                 max_poll_failures=self.max_poll_failures,
-                on_change=partial(log_change, self.log),
+                on_change=partial(log_change, self.log, accepted),
+                accepted_at=self.accepted_at,
+                model=self.model,
+                ticket=self.ticket,
             )
-            family.check(status)
+            family.check(status, in_seconds(time.time() - began, accepted))
         except WaitTimeoutError as error:
-            yield self._event("timeout", str(error))
+            yield self._event("timeout", error.written())
         except TaskFailedError as error:
-            yield self._event("failed", str(error))
+            yield self._event("failed", error.written())
         except MpsError as error:
-            yield self._event("error", str(error))
+            yield self._event("error", error.written())
         except Exception as error:
             # What came unexpectedly may quote anything, so its kind alone goes into the event.
             self.log.exception("Waiting for task %s failed", self.mps_task_id)
@@ -117,11 +135,9 @@ class MpsTaskTrigger(BaseTrigger):
         expired = self.deadline is not None and time.time() >= self.deadline
         if not family.can_abort or not self.abort_on_kill or expired:
             # Airflow is not called to see who ended the wait: the first call stalls its triggerer for seconds (3.3.2).
+            # It may have been nobody, of a triggerer that stalled and came back: no word of bills.
             self.log.info(
-                "No longer waiting for %s task %s, and nothing was cancelled at MPS. "
-                "If it has not ended, it goes on at MPS and may be billed there.",
-                family.title,
-                self.mps_task_id,
+                "No longer waiting here for %s task %s. Nothing was cancelled at MPS.", family.title, self.mps_task_id
             )
             return
         try:
@@ -136,6 +152,8 @@ class MpsTaskTrigger(BaseTrigger):
 
         Airflow ends a trigger in the same way where a user clears the task, whose next try goes on with the task at
         MPS, and where a triggerer stalled and came back: its triggers run elsewhere by then (seen on 3.3.2).
+        Every question of a trigger goes through its supervisor's client, whose first use builds an API server in that
+        process (TriggerRunnerSupervisor.make_client). A connection kept in Airflow's database has been such a question.
         """
         ti = self.task_instance
         if ti is None:

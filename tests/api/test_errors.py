@@ -8,7 +8,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from tencentcloud.mps.v20190612 import errorcodes
 
 import airflow_provider_mps
@@ -26,6 +25,7 @@ from airflow_provider_mps.api.errors import (
 from airflow_provider_mps.api.redaction import digest
 from airflow_provider_mps.api.settings import CredentialKind, CredentialSettings
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, TaskFamily
+from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.errors import airflow_errors
 from tests.api.conftest import settings
@@ -266,9 +266,9 @@ def test_a_code_that_an_operator_meets_comes_with_what_to_do(
 @pytest.mark.parametrize(
     ("action", "cost", "look"),
     [
-        ("CreateAigcVideoTask", "seconds of video that it made successfully", "AIGC Task Management"),
-        ("CreateAigcImageTask", "images that it made successfully", "CloudAudit"),
-        ("CreateAigcAudioTask", "music by the song", "DescribeUsageData"),
+        ("CreateAigcVideoTask", "the seconds that it made", "AIGC Task Management"),
+        ("CreateAigcImageTask", "the images that it made", "AIGC Task Management"),
+        ("CreateAigcAudioTask", "music by the song", "that day's usage"),
         ("CreateSchedule", "pricing page", "task list"),
     ],
 )
@@ -288,7 +288,7 @@ def test_a_create_in_doubt_shows_no_value_but_the_prompts_beginning() -> None:
     assert "Fields sent: Prompt, Operator, ExtraParameters; the prompt begins 'rain https://host/a?... xxx" in told
     for hidden in ("abc", "hush", "'me'", "x" * 61, "RequestId"):
         assert hidden not in told
-    assert "support about RequestId r-1;" in str(AmbiguousCreateError(CREATE, params, 0.0, "no answer", "r-1"))
+    assert "support can look up RequestId r-1." in str(AmbiguousCreateError(CREATE, params, 0.0, "no answer", "r-1"))
 
 
 @pytest.mark.parametrize("code", REFUSED_BEFORE_IT_RAN + CLOCK_OR_TOKEN + IN_DOUBT)
@@ -301,8 +301,9 @@ def test_a_read_is_repeated(emulator: MpsEmulator, code: str) -> None:
 @pytest.mark.parametrize("code", FINAL + NOT_FOUND)
 def test_a_read_is_not_repeated(emulator: MpsEmulator, code: str) -> None:
     emulator.fault("error", DESCRIBE, code=code, message="the service's words")
-    with pytest.raises(ApiError, match=f"{DESCRIBE}: {code}: the service's words .RequestId ") as failed:
+    with pytest.raises(ApiError, match=f"{DESCRIBE}: {code}: the service's words. ") as failed:
         read(emulator, "any")
+    assert f"RequestId {failed.value.request_id}." in str(failed.value)
     assert (failed.value.code, failed.value.action) == (code, DESCRIBE)
     assert len(failed.value.request_id) == 36
     assert not failed.value.retry_helps
@@ -416,15 +417,15 @@ def test_a_create_in_doubt_is_said_to_be_whatever_was_sent(emulator: MpsEmulator
 @pytest.mark.parametrize(
     ("family", "cost"),
     [
-        (AIGC_VIDEO, "(it costs nothing)"),
-        (AIGC_IMAGE, "(it costs nothing)"),
-        (AIGC_AUDIO, "(whether it is billed is not known)"),
+        (AIGC_VIDEO, "A task that failed costs nothing"),
+        (AIGC_IMAGE, "A task that failed costs nothing"),
+        (AIGC_AUDIO, "Whether a task that failed is billed is not known"),
     ],
 )
 def test_a_task_that_failed_costs_what_is_known_and_airflow_may_retry_it(family: TaskFamily, cost: str) -> None:
     failed = family.status("one", {"Status": "FAIL", "Message": "refused by review"})
-    with pytest.raises(TaskFailedError, match=re.escape(f"failed at MPS: refused by review {cost}")) as error:
-        family.check(failed)
+    with pytest.raises(TaskFailedError, match=re.escape(f"FAIL after 21 s: refused by review. {cost}.")) as error:
+        family.check(failed, "21 s")
     assert error.value.retry_helps
 
 

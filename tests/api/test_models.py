@@ -144,7 +144,7 @@ anything = st.recursive(
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_advice_and_differences_come_to_an_end_whatever_is_asked_and_answered(
     shape: RequestShape, data: st.DataObject

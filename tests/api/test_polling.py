@@ -292,6 +292,34 @@ def test_a_wait_tells_each_new_state_where_it_waits(emulator: MpsEmulator) -> No
     assert sorted(told) == [("a", "DONE"), ("a", "RUN"), ("b", "DONE"), ("b", "RUN")]
 
 
+@pytest.mark.usefixtures("mps_short_waits")
+def test_what_fails_is_said_where_it_is_waited_for(emulator: MpsEmulator) -> None:
+    """As the triggerer needs it, which finds a line's task by the context."""
+    who = contextvars.ContextVar[str]("who")
+    said: list[tuple[str, str]] = []
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append((who.get("nobody"), record.getMessage().partition(";")[0]))
+
+    async def one(name: str) -> None:
+        who.set(name)
+        await waits(poller(settings(emulator.port, requests_per_second=FAST)), [emulator.add_task()])
+
+    async def work() -> None:
+        await asyncio.gather(*(asyncio.create_task(one(name)) for name in ("a", "b")))
+
+    emulator.fault("error", "DescribeAigcAudioTask", code="InternalError", times=2)  # of each the first
+    log, told = logging.getLogger("airflow_provider_mps.api.trouble"), Told()
+    log.addHandler(told)
+    try:
+        run(work)
+    finally:
+        log.removeHandler(told)
+    assert {("a", "A poll failed: InternalError"), ("b", "A poll failed: InternalError")} <= set(said)
+    assert {name for name, _ in said} == {"a", "b"}
+
+
 def test_a_deadline_ends_a_wait_whose_poll_hangs() -> None:
     with LoopbackServer(hang) as server:
 

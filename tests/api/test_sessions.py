@@ -55,7 +55,7 @@ def test_a_first_task_that_failed_is_found_there_too(ended: MpsEmulator) -> None
     ended.fault("fail", CREATE, message="out of coffee")
     first = create(ended.port)
     add_others(ended, 110)
-    with pytest.raises(FirstTaskFailedError, match=f"{first.task_id}.*out of coffee"):
+    with pytest.raises(FirstTaskFailedError, match=f"has failed: .*out of coffee.*{first.task_id}"):
         create(ended.port)
     second = create(ended.port, next_session=True)
     assert second.task_id == ended.tasks[-1].task_id != first.task_id
@@ -100,7 +100,7 @@ def test_a_search_that_fails_says_that_the_task_exists(
 
 def check_says_what_is_known(error: DuplicateSessionError) -> None:
     told = str(error)
-    for part in ("runs once and is billed once", "mine-1", "task list", "MpsTaskSensor"):
+    for part in ("runs once and is billed once", "mine-1", "console", "MpsTaskSensor"):
         assert part in told
     for lie in ("nothing is billed", "did not run", "may have run"):
         assert lie not in told

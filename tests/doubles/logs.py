@@ -6,36 +6,48 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
-import structlog
-from structlog.stdlib import PositionalArgumentsFormatter
 
 
 class Lines(logging.Handler):
     """All that is logged, as text: Airflow's own loggers are structlog's, those of the libraries are logging's.
 
     :ivar arguments: what logging's lines were made of: a handler of somebody else may show more of it than the line.
+    :ivar errors: those at level ERROR.
+    :ivar warnings: those at level WARNING.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
         self.arguments: list[str] = []
+        self.errors: list[str] = []
+        self.warnings: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
+        self._keep(record.levelname.lower(), self.format(record))
         self.arguments.append(repr(record.args))
 
     def __call__(self, logger: Any, method: str, event: Any) -> Any:
         """As structlog's last processor."""
+        from structlog import DropEvent
+        from structlog.stdlib import PositionalArgumentsFormatter
+
         event = PositionalArgumentsFormatter()(logger, method, event)
-        self.lines.append(str(event["event"]))
+        self._keep(method, str(event["event"]))
         self.lines.extend(repr(value) for name, value in event.items() if name != "event")
         if event.get("exc_info"):
             self.lines.append(traceback.format_exc())
-        raise structlog.DropEvent
+        raise DropEvent
+
+    def _keep(self, level: str, line: str) -> None:
+        self.lines.append(line)
+        of_level = {"error": self.errors, "warning": self.warnings}.get(level)
+        if of_level is not None:
+            of_level.append(line)
 
     def of(self, text: str) -> list[str]:
         """The lines that hold a text."""
@@ -57,6 +69,11 @@ def kept_lines() -> Iterator[Lines]:
 def logged() -> Iterator[Lines]:
     """What is logged during the test, at every level that its loggers are set to."""
     with kept_lines() as lines:
+        if find_spec("structlog") is None:  # before Airflow 3
+            yield lines
+            return
+        import structlog
+
         processors = structlog.get_config()["processors"]  # changed in place: loggers hold on to the list
         before = list(processors)
         processors[:] = [lines]

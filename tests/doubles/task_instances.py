@@ -9,21 +9,13 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from importlib import import_module
 from typing import Any
 
-from airflow.exceptions import AirflowRescheduleException
-from airflow.providers.common.compat.module_loading import import_string
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    AirflowTaskTimeout,
-    BaseOperator,
-    TaskDeferred,
-    timeout,
-)
 from airflow.triggers.base import BaseTrigger
 
+from airflow_provider_mps.compat import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout, BaseOperator
+from tests.doubles.airflows import AirflowRescheduleException, AirflowSkipException, TaskDeferred, alarm
 from tests.doubles.in_time import ends
 
 
@@ -178,7 +170,7 @@ class TaskInstance:
         """As Airflow's task runner does, whose function for this has another name in each version."""
         limit = task.execution_timeout
         try:
-            with timeout(limit.total_seconds()) if limit else nullcontext():
+            with alarm(limit.total_seconds()) if limit else nullcontext():
                 return execute(context=self.context)
         except AirflowTaskTimeout:
             task.on_kill()
@@ -231,11 +223,14 @@ class TaskInstance:
 
 
 def run_task(task: Any) -> tuple[Any, dict[str, Any]]:
-    """One try of an operator or sensor, in time: what it returns, and its XComs; what ends it otherwise is raised."""
+    """One try of an operator or sensor, in time: what it returns, and its XComs; what ends it otherwise is raised.
+
+    The XComs are without those that Airflow keeps the page's links in.
+    """
     outcome = ends(TaskInstance(lambda: task, retries=0).run)
     for error in outcome.errors:
         raise error
-    return outcome.value, outcome.xcoms
+    return outcome.value, {key: value for key, value in outcome.xcoms.items() if not key.startswith("_link_")}
 
 
 def trigger_of(deferral: TaskDeferred) -> Any:
@@ -243,7 +238,8 @@ def trigger_of(deferral: TaskDeferred) -> Any:
     path, arguments = deferral.trigger.serialize()
     kept = _over_json(arguments)
     assert kept == arguments, "a trigger's arguments are JSON primitives"
-    return import_string(path)(**kept)
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)(**kept)
 
 
 def first_event(trigger: BaseTrigger) -> dict[str, Any]:

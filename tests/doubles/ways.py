@@ -97,13 +97,14 @@ class Waiting:
     ) -> TaskInstance:
         """A task instance that waits so, for a task of its own or, a sensor, for a new one of the emulator's.
 
-        :param timeout: seconds: an operator's ``wait_timeout``, a sensor's ``timeout``.
+        :param timeout: seconds: an operator's ``wait_timeout`` and ``room_timeout``, a sensor's ``timeout``.
         :param arguments: further ones of the class.
         """
         told = {"task_id": "wait", "mps_conn_id": conn_id, "deferrable": self.way.deferrable, "max_poll_failures": 2}
         if self.way.creates:
             told |= ARGUMENTS.get(self.cls.__name__, {"prompt": "rain"})
-            told |= {"wait_for_completion": True, "poll_interval": 0.05, "wait_timeout": timeout}
+            told |= {"wait_for_completion": True, "poll_interval": 0.05}
+            told |= {"wait_timeout": timeout, "room_timeout": timeout}
         else:
             told |= {"mps_task_id": emulator.add_task(self.cls.family.kind), "poke_interval": 0.1, "timeout": timeout}
             told |= {"mode": "reschedule" if self.way is Way.SENSOR_RESCHEDULE else "poke"}

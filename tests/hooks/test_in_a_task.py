@@ -7,9 +7,9 @@ from typing import Any
 import pendulum
 import pytest
 from airflow import settings
-from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_mps.emulator import MpsEmulator
+from tests.doubles.airflows import DAG
 from tests.doubles.emulators import CREATE
 from tests.hooks.dags import hook_in_a_task
 

@@ -4,12 +4,13 @@ import inspect
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator
 
 from airflow_provider_mps.airflow_arguments import AirflowArguments, SensorArguments
+from airflow_provider_mps.compat import BaseOperator, BaseSensorOperator
 from airflow_provider_mps.operators import arguments
 from airflow_provider_mps.operators.create import CreateTaskOperator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator, CreateAigcVideoTaskOperator
+from tests.doubles.airflows import DAG
 from tests.doubles.ways import OPERATORS
 
 SEEN_BY_TYPE_CHECKERS = {

@@ -1,17 +1,19 @@
 """Submitting and waiting: what the operator returns, pushes, logs and raises, here and in the triggerer."""
 
 import re
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
 from airflow_provider_mps.api.errors import NoResultError, TaskFailedError, WaitTimeoutError
+from airflow_provider_mps.compat import AirflowException, AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
+from tests.doubles.airflows import TaskDeferred
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.logs import Lines, no_secret_in
 from tests.doubles.seen import MUSIC_ARGUMENTS
@@ -79,7 +81,11 @@ def test_the_deferral_carries_what_it_takes_to_go_on(emulator: MpsEmulator) -> N
         "deadline": deferred.value.trigger.deadline,
         "max_poll_failures": 7,
         "abort_on_kill": True,
+        "accepted_at": deferred.value.trigger.accepted_at,
+        "model": MUSIC_ARGUMENTS["model_name"],
+        "ticket": None,
     }
+    assert deferred.value.trigger.accepted_at == pytest.approx(time.time(), abs=60)
     event = first_event(trigger_of(deferred.value))
 
     elsewhere = operator(wait_for_completion=True, deferrable=True)  # another process, and nothing but the event
@@ -121,7 +127,7 @@ def test_a_task_that_fails_may_be_retried(emulator: MpsEmulator, deferrable: boo
 @pytest.mark.usefixtures("mps_short_waits")
 def test_a_task_without_a_file_is_an_error(emulator: MpsEmulator, deferrable: bool) -> None:
     emulator.fault("done_without_url", DESCRIBE, times=None)
-    with pytest.raises(NoResultError, match="is DONE, and MPS gives no URL") as empty:
+    with pytest.raises(NoResultError, match="DONE, and MPS gives no URL") as empty:
         run_task(operator(wait_for_completion=True, deferrable=deferrable))
     assert not isinstance(empty.value, AirflowFailException)
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, InvalidArgumentError
+from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import MpsApiOperator
 from tests.doubles.seen import PICTURE
@@ -116,6 +116,16 @@ def test_what_cannot_be_sent_is_named(arguments: dict[str, Any], named: str, emu
             "ProcessMedia",
             {"MediaProcessTask": {"TranscodeTaskSet": [{"Definition": "100010", "StartTimeOffset": "1.5"}]}},
             {"MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100010, "StartTimeOffset": 1.5}]}},
+        ),
+        (
+            "ProcessMedia",
+            {"MediaProcessTask": {"SnapshotByTimeOffsetTaskSet": [{"TimeOffsetSet": ["1.5", "2", "1e-05", "1%"]}]}},
+            {"MediaProcessTask": {"SnapshotByTimeOffsetTaskSet": [{"TimeOffsetSet": [1.5, 2.0, 1e-05, "1%"]}]}},
+        ),
+        (
+            "ProcessMedia",
+            {"MediaProcessTask": {"SnapshotByTimeOffsetTaskSet": [{"ExtTimeOffsetSet": ["1.5"], "Definition": "9e9"}]}},
+            {"MediaProcessTask": {"SnapshotByTimeOffsetTaskSet": [{"ExtTimeOffsetSet": ["1.5"], "Definition": "9e9"}]}},
         ),
         ("DescribeTasks", {"NobodyKnows": {"This": "5"}}, {"NobodyKnows": {"This": "5"}}),
         ("DescribeNothing", {"Limit": "5"}, {"Limit": "5"}),

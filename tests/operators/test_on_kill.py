@@ -6,9 +6,9 @@ import sys
 from datetime import timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_mps.api.errors import WaitTimeoutError
+from airflow_provider_mps.compat import AirflowTaskTimeout
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator, ProcessMediaOperator
 from scripts.standalone import wait_for

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_mps.api.errors import ApiError, InvalidArgumentError
 from airflow_provider_mps.api.redaction import digest
@@ -19,6 +18,7 @@ from airflow_provider_mps.api.requests import (
     VIDEO_REQUEST,
     RequestShape,
 )
+from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from tests.doubles.emulators import CREATE
@@ -303,7 +303,7 @@ def test_a_bad_connection_fails_without_a_retry(emulator: MpsEmulator, connect: 
 
 def test_content_that_mps_refuses_fails_without_a_retry(emulator: MpsEmulator) -> None:
     emulator.fault("error", CREATE, code="InvalidParameter.ViolationContent", message="not that")
-    with pytest.raises(AirflowFailException, match=r"InvalidParameter.ViolationContent: not that \(RequestId ") as no:
+    with pytest.raises(AirflowFailException, match=r"InvalidParameter.ViolationContent: not that\. ") as no:
         create(prompt="rain")
     assert isinstance(no.value, ApiError)
     assert emulator.count(CREATE) == 1

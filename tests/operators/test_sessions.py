@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_mps.api.errors import TaskFailedError
 from airflow_provider_mps.api.sessions import DuplicateSessionError, FirstTaskFailedError
+from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import FaultKind, MpsEmulator
 from tests.doubles.servers import Handler, LoopbackServer
 from tests.doubles.task_instances import DagRun, State, TaskInstance

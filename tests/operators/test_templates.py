@@ -7,11 +7,12 @@ from typing import Any, cast
 import jinja2
 import pendulum
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider_mps.api.errors import InvalidArgumentError
+from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
+from tests.doubles.airflows import DAG
 from tests.doubles.task_instances import run_task
 from tests.doubles.ways import ARGUMENTS, OPERATORS
 

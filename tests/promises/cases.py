@@ -76,7 +76,7 @@ def play(case: Case, timeout: float, message: str = "", **arguments: Any) -> Pla
     """
     conn_id = re.sub(r"\W", "_", f"mps_{case}")
     # Where no answer ever comes it may be given up soon. Elsewhere a slow machine must not look like a fault.
-    with emulated(conn_id, timeout=1 if case.kind in NEVER_ANSWER else 30, **arguments) as emulator:
+    with emulated(conn_id, timeout=2 if case.kind in NEVER_ANSWER else 30, **arguments) as emulator:
         instance = case.waiting.task_instance(emulator, conn_id, timeout=timeout, retries=TRIES - 1)
         others = {task.task_id for task in emulator.tasks}
         times = None if case.forever else 1

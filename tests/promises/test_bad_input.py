@@ -19,7 +19,6 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +32,7 @@ from airflow_provider_mps.api.errors import (
     MpsError,
     WaitTimeoutError,
 )
+from airflow_provider_mps.compat import AirflowFailException, AirflowSensorTimeout
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_mps.hooks.mps import MpsHook

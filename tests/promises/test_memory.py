@@ -5,9 +5,9 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, TaskFailedError
+from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.memory import NotRememberedError, OtherAccountError
 from airflow_provider_mps.operators.mps import MpsApiOperator
@@ -128,7 +128,7 @@ def test_where_the_sending_cannot_be_noted_nothing_is_sent(mps: MpsEmulator, wai
 @pytest.mark.usefixtures("mps_short_waits")
 def test_a_refusal_leaves_no_doubt(mps: MpsEmulator, waiting: Waiting, code: str) -> None:
     mps.fault("error", waiting.create, code=code, times=None)
-    instance = waiting.task_instance(mps, CONN_ID, retries=0)
+    instance = waiting.task_instance(mps, CONN_ID, timeout=1, retries=0)
     [error] = instance.run().errors
     assert isinstance(error, ApiError)
     assert instance.stored == {}
@@ -174,7 +174,7 @@ def test_one_strange_answer_is_not_believed(
     mps: MpsEmulator, waiting: Waiting, answers: int | None, tasks: int
 ) -> None:
     mps.fault("never_done", waiting.create)
-    instance = waiting.task_instance(mps, CONN_ID, timeout=0.3, retries=0)
+    instance = waiting.task_instance(mps, CONN_ID, timeout=3, retries=0)
     instance.run()
     instance.set("mps_task", instance.remembered | {"at": 0.0})
     mps.fault("error", waiting.describe, code="ResourceNotFound.TaskNotFound", times=answers)

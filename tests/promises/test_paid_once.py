@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_mps.api.errors import (
     AmbiguousCreateError,
     CallError,
     NoResultError,
+    NoRoomError,
     TaskFailedError,
     WaitTimeoutError,
 )
+from airflow_provider_mps.compat import AirflowFailException, AirflowSensorTimeout
 from airflow_provider_mps.emulator import FaultKind
 from tests.doubles.task_instances import State
 from tests.doubles.ways import Way
@@ -39,7 +40,7 @@ class Ending:
 
     @property
     def by_timeout(self) -> bool:
-        return self.error in (WaitTimeoutError, AirflowSensorTimeout)
+        return self.error in (WaitTimeoutError, AirflowSensorTimeout, NoRoomError)
 
 
 def ending(case: Case) -> Ending:
@@ -57,7 +58,8 @@ def of_create(case: Case) -> Ending:
     if case.kind is FaultKind.FAIL:  # it is over, so a retry may ask for another
         return Ending(State.FAILED, TRIES, TaskFailedError, TRIES) if case.forever else Ending(State.SUCCESS, 2)
     if case.code in (THROTTLED, STALE):
-        return Ending(State.FAILED, 0, CallError, TRIES) if case.forever else Ending(State.SUCCESS, 1, tries=1)
+        error = NoRoomError if case.code == THROTTLED else CallError
+        return Ending(State.FAILED, 0, error, TRIES) if case.forever else Ending(State.SUCCESS, 1, tries=1)
     if case.code == FINAL or case.kind is FaultKind.CONTENT_REFUSED:
         return Ending(State.FAILED, 0, CallError, tries=1)
     if not case.waiting.repeatable:

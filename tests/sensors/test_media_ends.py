@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_mps.api.errors import MpsError, NoResultError, TaskFailedError
+from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
 from tests.doubles.servers import Handler, LoopbackServer
@@ -97,7 +97,7 @@ def test_the_parts_that_are_done_are_named(wait: Callable[..., Any]) -> None:
     )
     with pytest.raises(TaskFailedError) as raised:
         wait(answer)
-    done = str(raised.value).partition("done")[2].partition(": ")[2].partition(" (")[0]
+    done = str(raised.value).partition("done")[2].partition(": ")[2].partition(". ")[0]
     assert done == "WorkflowTask.MediaProcessResultSet[0].TranscodeTask, WorkflowTask.AiAnalysisResultSet[0].CoverTask"
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook, ObjectStoragePath
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_mps.api.errors import InvalidArgumentError, InvalidConnectionError
+from airflow_provider_mps.compat import AirflowException, AirflowFailException, BaseHook, ObjectStoragePath
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.transfers.mps_to_object_storage import (
@@ -227,7 +227,9 @@ def nested(depth: int) -> Any:
         *(nested(20), nested(200), str(nested(80)), "[" * 100_000, "[" + "-" * 100_000 + "1]", "[<XComArg>]"),
         "https://user:its-sign=secret@h:x/a.wav",
     ],
-    ids=lambda urls: ascii(urls).partition(" at 0x")[0][:30] if not isinstance(urls, list) or urls != urls[:1] else "list",
+    ids=lambda urls: (
+        ascii(urls).partition(" at 0x")[0][:30] if not isinstance(urls, list) or urls != urls[:1] else "list"
+    ),
 )
 def test_a_url_that_is_none_is_refused(tmp_path: Path, urls: Any) -> None:
     with pytest.raises(AirflowFailException, match=r"^urls: ") as wrong:

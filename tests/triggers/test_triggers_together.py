@@ -9,9 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat import connection as compat
-from airflow.providers.common.compat import sdk
 
+from airflow_provider_mps import compat
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
@@ -44,7 +43,7 @@ class RecordedStats:
 @pytest.fixture
 def stats(monkeypatch: pytest.MonkeyPatch) -> RecordedStats:
     recorded = RecordedStats()
-    monkeypatch.setattr(sdk, "Stats", recorded, raising=False)
+    monkeypatch.setattr(compat, "Stats", recorded, raising=False)
     return recorded
 
 
@@ -75,13 +74,13 @@ def test_triggers_that_start_together_look_the_connection_up_once_and_later_ones
     emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_up: list[str] = []
-    get = compat.get_async_connection
+    get = compat.connection_and_extra
 
     async def counted(conn_id: str) -> Any:
         looked_up.append(conn_id)
         return await get(conn_id)
 
-    monkeypatch.setattr(compat, "get_async_connection", counted)
+    monkeypatch.setattr(compat, "connection_and_extra", counted)
 
     async def work() -> list[Any]:
         together = await asyncio.gather(*(event(done_task(emulator)) for _ in range(10)))
@@ -153,7 +152,7 @@ def test_the_metrics_tell_of_creates_polls_and_waits(emulator: MpsEmulator, stat
 
 def fail_to_read(monkeypatch: pytest.MonkeyPatch, times: float, hangs: bool = False) -> None:
     """Let Airflow fail so often when it is asked for a connection, or never answer."""
-    get, failed = compat.get_async_connection, 0
+    get, failed = compat.connection_and_extra, 0
 
     async def failing(conn_id: str) -> Any:
         nonlocal failed
@@ -164,7 +163,7 @@ def fail_to_read(monkeypatch: pytest.MonkeyPatch, times: float, hangs: bool = Fa
             raise ConnectionError("no API server at postgres://airflow:secret@db")
         return await get(conn_id)
 
-    monkeypatch.setattr(compat, "get_async_connection", failing)
+    monkeypatch.setattr(compat, "connection_and_extra", failing)
 
 
 @pytest.mark.usefixtures("mps_short_waits")
@@ -173,7 +172,9 @@ def test_a_connection_that_cannot_be_read_is_read_again(
 ) -> None:
     fail_to_read(monkeypatch, 3)
     assert ends(lambda: asyncio.run(event(done_task(emulator))))["status"] == "done"
-    assert len(logged.of("tencent_mps_default could not be read (ConnectionError)")) == 3
+    [said] = logged.of("tencent_mps_default could not be read (ConnectionError)")
+    assert said.startswith("A look-up of the connection failed: ConnectionError; read again in about ")
+    assert logged.of("The look-ups of the connection are answered again, after ")
     assert not logged.of("secret@db")
 
 

@@ -1,0 +1,106 @@
+"""MpsRoomTrigger: a create's wait for room, in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_mps.api.errors import MpsError
+from airflow_provider_mps.api.tasks import FAMILIES
+from airflow_provider_mps.hooks.mps import MpsHook
+
+_READING_AGAIN_SECONDS, _READINGS = 5.0, 10
+
+
+class MpsRoomTrigger(BaseTrigger):
+    """Waits in line until there is likely to be room for another task of a model; nothing is sent meanwhile.
+
+    The event is ``{"status": "room" | "timeout" | "error", "ticket", "began", "message"}``. The line is that of its
+    account, family and model in this triggerer; several triggerers do not know of each other.
+
+    :param kind: the family of the task to be created, such as ``aigc_audio``.
+    :param model: whose room it takes.
+    :param mps_conn_id: the Airflow connection.
+    :param ticket: POSIX time of the first refusal, by which the line is ordered.
+    :param began: POSIX time at which the Airflow task's try began; the event gives it back.
+    :param waits: whether the task, once it is created, is waited for in a triggerer.
+    :param deadline: POSIX time after which to give up, or None.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        model: str,
+        mps_conn_id: str,
+        ticket: float,
+        began: float,
+        waits: bool,
+        deadline: float | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.kind = kind
+        self.model = model
+        self.mps_conn_id = mps_conn_id
+        self.ticket = ticket
+        self.began = began
+        self.waits = waits
+        self.deadline = deadline
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "kind": self.kind,
+                "model": self.model,
+                "mps_conn_id": self.mps_conn_id,
+                "ticket": self.ticket,
+                "began": self.began,
+                "waits": self.waits,
+                "deadline": self.deadline,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        try:
+            async with asyncio.timeout(None if self.deadline is None else max(0.0, self.deadline - time.time())):
+                hook = MpsHook(self.mps_conn_id)
+                await hook.aload_patiently(_READING_AGAIN_SECONDS, _READINGS)
+                from airflow_provider_mps.api.room import line
+
+                of_model = line(hook.settings, FAMILIES[self.kind], self.model)
+                await of_model.wait(self.ticket, waits=self.waits, on_place=self._log_place)
+        except TimeoutError:
+            yield self._event("timeout", "there was no room in time")
+        except MpsError as error:
+            yield self._event("error", str(error))
+        except Exception as error:
+            # What came unexpectedly may quote anything, so its kind alone goes into the event.
+            self.log.exception("Waiting for room failed")
+            yield self._event("error", f"{type(error).__name__} in the triggerer; its log has the details")
+        else:
+            self.log.info("There may be room after %.0f s: a worker sends the create.", self._waited)
+            yield self._event("room", "there may be room")
+
+    @property
+    def _waited(self) -> float:
+        return max(0.0, time.time() - self.ticket)
+
+    def _log_place(self, place: int, of: int) -> None:
+        self.log.info(
+            "Waiting for room (%s) for %.0f s: place %d of %d in this triggerer. Waiting costs nothing.",
+            self.model,
+            self._waited,
+            place,
+            of,
+        )
+
+    def _event(self, status: str, message: str) -> TriggerEvent:
+        return TriggerEvent({"status": status, "ticket": self.ticket, "began": self.began, "message": message})
+
+    async def on_kill(self) -> None:
+        """Say that nothing is lost; Airflow calls this when a user ends or clears the task."""
+        self.log.info("No longer waiting for room: nothing was created at MPS, and nothing is billed.")
