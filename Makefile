@@ -7,11 +7,14 @@ READY := $(VENV)/ready
 CLUSTER_READY := $(VENV)/cluster-ready
 BIN := $(VENV)/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt
+PUBLIC := $(addprefix airflow_provider_mps/,operators sensors transfers hooks triggers links \
+	api/compose.py api/errors.py api/tasks.py emulator/server.py emulator/faults.py emulator/pytest_plugin.py)
 CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 	"Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is " + sys.version.split()[0] + \
 	". Name another one: make PYTHON=python3.12")
 
-.PHONY: demo test e2e compat chromium cluster servers fuzz live lint ui constraints clean
+.PHONY: demo test e2e compat chromium cluster servers fuzz live lint docs dist ui constraints clean
 
 demo: $(READY)
 	$(BIN)/python -m scripts.demo $(DAG)
@@ -60,12 +63,30 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/codespell
 
+# The site, in build/site. The papers link to each other, and to the code, by their paths in the repository; so the
+# pages are those paths. Fails on a broken link or anchor, and on a public name without a docstring.
+docs: $(READY)
+	$(INSTALL) --editable '.[docs]'
+	$(BIN)/ruff check --select D101,D102,D103 $(PUBLIC)
+	@rm -rf build/pages && mkdir -p build/pages
+	@ln -s $(addprefix ../../,$(wildcard *.md) LICENSE docs airflow_provider_mps dags_examples) build/pages/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# The wheel and the sdist, in dist/, looked at and tried.
+dist: $(READY)
+	$(INSTALL) --editable '.[release]'
+	@rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m pytest -m dist tests/package
+
 ui: $(READY)
 	$(BIN)/python -m scripts.ui
 
 # Takes the newest versions of everything; `make test e2e` shows whether they work.
 constraints: $(READY)
-	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev --extra cluster \
+	$(UV) pip compile --quiet --universal --upgrade --python-version 3.11 --extra cluster --extra dev --extra docs \
+		--extra release \
 		--no-annotate --no-header --output-file constraints.txt pyproject.toml
 
 clean:
@@ -76,10 +97,9 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c '$(CHECK_PYTHON)'
 	$(PYTHON) -m venv $(VENV)
 	@$(UV) --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv
-	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --compile-bytecode --editable '.[dev]'
+	$(INSTALL) --compile-bytecode --editable '.[dev]'
 	@touch $@
 
 $(CLUSTER_READY): $(READY)
-	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --compile-bytecode \
-		--editable '.[cluster,dev]'
+	$(INSTALL) --compile-bytecode --editable '.[cluster,dev]'
 	@touch $@

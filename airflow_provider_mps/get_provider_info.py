@@ -29,6 +29,12 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
             "default": CredentialKind.STATIC.value,
         },
     },
+    "endpoint": {
+        "label": "Endpoint",
+        "description": f"Another host of MPS than the site's own, such as {INTL.host}; the field Host of a connection "
+        "that was not made in this form comes first",
+        "schema": {"type": ["string", "null"]},
+    },
     "token": {
         "label": "Token",
         "description": "Of a temporary SecretId and SecretKey",
@@ -87,19 +93,14 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
 }
 
-HIDDEN_FIELDS = ["extra"]
-RELABELING = {
-    "login": "SecretId",
-    "password": "SecretKey",
-    "host": "Endpoint host",
-    "port": "Endpoint port",
-    "schema": "Endpoint scheme",
-}
+# Airflow's page has an order of its own: description, host, login, password, port, schema. With host and schema hidden,
+# the keys come first. Both still count where a connection is given in another way; "endpoint" stands for the host.
+HIDDEN_FIELDS = ["extra", "host", "schema"]
+RELABELING = {"login": "SecretId", "password": "SecretKey", "port": "Port"}
 PLACEHOLDERS = {
     "login": "from the console: Cloud Access Management, API keys",
-    "host": f"empty: the site's own, such as {INTL.host}",
-    "port": "443",
-    "schema": "https",
+    # docs/decisions/0016-test-button.md
+    "port": "443: fill it in, Airflow's Test button needs it",
 }
 
 
@@ -129,7 +130,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "extra-links": [
             f"airflow_provider_mps.links.mps.{name}"
-            for name in ("ListenLink", "WatchLink", "ViewLink", "StoredInCosLink")
+            for name in ("ListenLink", "WatchLink", "ViewLink", "StoredInCosLink", "MpsConsoleLink")
         ],
         "connection-types": [
             {

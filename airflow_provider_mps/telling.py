@@ -42,4 +42,4 @@ def _console(task: Any) -> str:
     except Exception:  # the error that is told comes first
         return ""
     family = getattr(task, "family", None)
-    return site.tasks_page if family and family.kind == "media" else site.mps_page
+    return f"{site.console}{family.console_page}" if family else f"{site.console}/mps"

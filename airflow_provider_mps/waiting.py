@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +14,7 @@ from airflow_provider_mps.compat import BaseOperator, XCom
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
-from airflow_provider_mps.links.mps import XComLink
+from airflow_provider_mps.links.mps import MPS_CONSOLE_XCOM, XComLink
 from airflow_provider_mps.triggers.mps import CAN_BE_ALL, MpsTaskTrigger, log_change, log_files
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class WaitsForTask(BaseOperator):
     end_from_trigger: bool
     store_cos_param: Mapping[str, Any] | None = None
     files: Mapping[str, Any] = MappingProxyType({})
-    """Where the files are, by XCom key, once the task is done."""
+    """Where the links lead, by XCom key: to the console, and, once the task is done, to its files."""
 
     def check_wait(self, *flags: str) -> None:
         """Check what is used only later, when a task may have been paid for.
@@ -73,6 +74,17 @@ class WaitsForTask(BaseOperator):
     @property
     def hook(self) -> MpsHook:
         return MpsHook(self.mps_conn_id)
+
+    def show_console(self, hook: MpsHook, context: Context | None = None) -> None:
+        """Have the task's page link to the console, from now on if there is a context to push it to.
+
+        It is a convenience: where it cannot be had, the wait goes on without it.
+        """
+        with suppress(Exception):
+            url = f"{hook.settings.site.console}{self.family.console_page}"
+            self.files = {**self.files, MPS_CONSOLE_XCOM: url}
+            if context is not None:
+                context["ti"].xcom_push(key=MPS_CONSOLE_XCOM, value=url)
 
     def defer_until_ended(
         self,
@@ -136,6 +148,8 @@ class WaitsForTask(BaseOperator):
         mps_task_id, message = given.get("mps_task_id"), str(given.get("message") or "no reason given")
         if not isinstance(mps_task_id, str) or not mps_task_id:
             raise InterruptedWaitError(f"The trigger's event names no task: {sorted(given)}")
+        hook = self.hook
+        self.show_console(hook)
         if given.get("status") == "timeout":
             raise WaitTimeoutError.read(message)
         if given.get("status") == "failed":
@@ -143,7 +157,7 @@ class WaitsForTask(BaseOperator):
         reason, *parts = message.split("\n")
         stopped = f"The triggerer stopped waiting: {reason}"
         try:
-            status = self.hook.describe(self.family, mps_task_id)
+            status = hook.describe(self.family, mps_task_id)
         except CallError as error:
             if given.get("status") == "error":
                 error.details = sentences(*parts[:1], f"Asked once more: {error.what}", error.details)
@@ -165,7 +179,7 @@ class WaitsForTask(BaseOperator):
         files = status.files_to_push(self.hook.settings.site, self.store_cos_param)
         for key, value in files.items():
             context["ti"].xcom_push(key=key, value=value)
-        self.files = files
+        self.files = {**self.files, **files}
         extra = {"mps_task_id": status.task_id, "files": files.get("cos_uris", []), "durations": list(status.durations)}
         describe_outlets(context, self.outlets or (), extra)
 

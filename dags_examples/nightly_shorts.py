@@ -1,9 +1,16 @@
-"""A short film for each scene of a list, every night; a second DAG runs when they are there."""
+"""A short film for each scene of a list; a second DAG runs when they are there.
+
+`publish_shorts` must be switched on (unpaused) as well: Airflow queues no asset events for a DAG that is paused.
+MPS bills the seconds of film that it made.
+
+**When not to use it:** here it runs when somebody presses Trigger. For a run every night set `schedule="0 2 * * *"` and
+switch it on, and do not press Trigger as well: Airflow then starts a scheduled run beside yours, and both are paid for.
+"""
 
 import os
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, Asset, task
+from airflow.providers.common.compat.sdk import DAG, Asset, Param, task
 
 from airflow_provider_mps.operators.mps import CreateAigcVideoTaskOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
@@ -13,19 +20,36 @@ SHORTS = Asset(uri=f"{FOLDER}/shorts")
 
 with DAG(
     dag_id="nightly_shorts",
-    schedule="0 2 * * *",
+    description="A short film for each scene of a list, kept in an asset that publish_shorts waits for",
+    doc_md=__doc__,
+    schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="Asia/Singapore"),
     catchup=False,
     default_args={"retries": 2, "retry_delay": pendulum.duration(seconds=30)},
+    params={
+        "scenes": Param(
+            ["Rain on a neon street, slow dolly", "A paper boat on a river, macro"],
+            type="array",
+            items={"type": "string", "minLength": 1, "maxLength": 2000},
+            minItems=1,
+            title="Scenes",
+            description="One on each line; each makes one film. MPS takes 2,000 characters of each at most.",
+        ),
+        "seconds": Param(
+            5,
+            type="integer",
+            minimum=1,
+            maximum=10,
+            title="Seconds",
+            description="How long each film is, as far as the model takes that: it is billed by the second.",
+        ),
+    },
     tags=["mps", "video"],
 ) as nightly:
 
     @task
-    def scenes() -> list[dict[str, object]]:
-        return [
-            {"prompt": "Rain on a neon street, slow dolly", "duration": 5},
-            {"prompt": "A paper boat on a river, macro", "duration": 6},
-        ]
+    def scenes(*, params: dict) -> list[dict[str, object]]:
+        return [{"prompt": scene, "duration": params["seconds"]} for scene in params["scenes"]]
 
     make_shorts = CreateAigcVideoTaskOperator.partial(
         task_id="make_shorts",
@@ -35,6 +59,7 @@ with DAG(
         wait_for_completion=True,
         deferrable=True,
         wait_timeout=3600,
+        map_index_template="{{ task.prompt[:100] }}",
         pool="default_pool",  # a pool of its own keeps a night's films from taking every slot
         max_active_tis_per_dagrun=10,
     ).expand_kwargs(scenes())
@@ -42,22 +67,33 @@ with DAG(
     MpsToObjectStorageOperator(
         task_id="keep_shorts",
         urls=make_shorts.output["video_urls"],
-        destination=f"{FOLDER}/shorts/{{{{ ds_nodash | default('today') }}}}",
+        destination=f"{FOLDER}/shorts/{{{{ run_id | replace(':', '-') }}}}",
         outlets=[SHORTS],
     )
 
+PUBLISH = """Lists the films of each run of `nightly_shorts` that has ended since this DAG ran last.
+
+**It must be switched on (unpaused)**, before `nightly_shorts` runs: Airflow queues no asset events for a DAG that is
+paused. One run may be for several runs of `nightly_shorts`, and reads the events of all of them. Started by hand it has
+no events, and lists nothing.
+"""
+
 with DAG(
     dag_id="publish_shorts",
+    description="Runs when nightly_shorts has left films: must be switched on",
+    doc_md=PUBLISH,
     schedule=[SHORTS],
     start_date=pendulum.datetime(2026, 1, 1, tz="Asia/Singapore"),
     catchup=False,
     tags=["mps", "video"],
 ) as publish:
 
-    @task(inlets=[SHORTS])
-    def list_files(*, inlet_events: dict) -> list[str]:
-        """What the transfer said about each file: its URI and its length in bytes."""
-        files = inlet_events[SHORTS][-1].extra["files"]
-        return [f"{file['uri']}: {file['length']:,} bytes" for file in files]
+    @task
+    def list_files(**context: object) -> list[str]:
+        """What the transfers said about each file: its URI and its length in bytes."""
+        # Airflow 2 has another name for it.
+        of_assets = context.get("triggering_asset_events") or context.get("triggering_dataset_events") or {}
+        events = [event for of_one in of_assets.values() for event in of_one]
+        return [f"{file['uri']}: {file['length']:,} bytes" for event in events for file in event.extra["files"]]
 
     list_files()

@@ -1,9 +1,18 @@
-"""From two prompts to a finished film: AI video and AI music side by side, then one laid under the other."""
+"""From two prompts to a finished film: AI video and AI music side by side, then one laid under the other.
+
+MPS stores the parts and the film in a bucket of yours, and a copy of the film is kept. MPS bills each of the three
+tasks. **Watch** on the page of `lay_music_under_video` plays the film.
+
+**Before you use it:** the account needs the role MPS_QcsRole and a bucket, which the environment variables
+`SOUNDTRACKS_BUCKET` and `SOUNDTRACKS_REGION` name; and this package its extra `cos`.
+
+**When not to use it:** where the video exists already: leave `make_video` out, and give its URL to `lay_soundtrack`.
+"""
 
 import os
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_provider_mps.api.compose import lay_soundtrack
 from airflow_provider_mps.operators.mps import (
@@ -17,19 +26,41 @@ BUCKET = {
     "Bucket": os.environ.get("SOUNDTRACKS_BUCKET", "films-1250000000"),
     "Region": os.environ.get("SOUNDTRACKS_REGION", "ap-singapore"),
 }
-STORE = {"CosBucketName": BUCKET["Bucket"], "CosBucketRegion": BUCKET["Region"], "CosBucketPath": "parts"}
+RUN = "{{ dag.dag_id }}/{{ run_id | replace(':', '-') | replace('+', '-') }}"
+STORE = {"CosBucketName": BUCKET["Bucket"], "CosBucketRegion": BUCKET["Region"], "CosBucketPath": f"parts/{RUN}"}
 SECONDS = 5
 
 with DAG(
     dag_id="soundtrack_for_a_video",
-    schedule="@daily",
+    description="A film with a soundtrack, both from prompts",
+    doc_md=__doc__,
+    schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="Asia/Singapore"),
     catchup=False,
     default_args={"retries": 2, "retry_delay": pendulum.duration(seconds=30)},
     params={
-        "video": "A lighthouse at dusk, slow aerial shot",
-        "music": "Calm strings and a distant horn, 60 bpm",
-        "folder": os.environ.get("SOUNDTRACKS_FOLDER", "file:///tmp/soundtracks"),
+        "video": Param(
+            "A lighthouse at dusk, slow aerial shot",
+            type="string",
+            minLength=1,
+            maxLength=2000,
+            title="Video",
+            description="What is to be seen, and how the camera moves.",
+        ),
+        "music": Param(
+            "Calm strings and a distant horn, 60 bpm",
+            type="string",
+            minLength=1,
+            maxLength=2000,
+            title="Music",
+            description="What is to be heard: mood, instruments, tempo.",
+        ),
+        "folder": Param(
+            os.environ.get("SOUNDTRACKS_FOLDER", "file:///tmp/soundtracks"),
+            type="string",
+            title="Folder",
+            description="Where the film is kept. Each run gets a folder of its own in it.",
+        ),
     },
     tags=["mps", "video", "audio"],
 ) as dag:
@@ -62,12 +93,12 @@ with DAG(
             length=SECONDS,
         ),
         output_cos=BUCKET,
-        output_object_path="/films/{{ ds_nodash | default('film') }}.mp4",
+        output_object_path=f"/films/{RUN}.mp4",
         **wait,
     )
     keep_film = MpsToObjectStorageOperator(
         task_id="keep_film",
         urls=lay_music_under_video.output["cos_urls"],
-        destination="{{ params.folder }}/{{ run_id | replace(':', '-') }}",
+        destination="{{ params.folder }}/{{ dag.dag_id }}/{{ run_id | replace(':', '-') }}",
     )
     [make_video, make_music] >> lay_music_under_video

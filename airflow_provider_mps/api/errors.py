@@ -102,6 +102,7 @@ class Failure(Enum):
 
     @property
     def may_have_run(self) -> bool:
+        """Whether the call may have run, and a create may have made a paid task."""
         return self.value.may_have_run
 
     @property
@@ -390,6 +391,7 @@ class CallError(MpsError):
 
     @property
     def retry_helps(self) -> bool:  # type: ignore[override]
+        """Whether running the task again may help: as the kind of failure says."""
         return self.failure.retry_helps
 
     @property
@@ -425,6 +427,7 @@ class ApiError(CallError):
 
     @property
     def about(self) -> About:
+        """What the error code speaks of."""
         return classify(self.code).about
 
 

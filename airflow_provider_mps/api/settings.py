@@ -30,16 +30,6 @@ class Site:
     console: str
     refused_regions: tuple[str, ...] = ()
 
-    @property
-    def mps_page(self) -> str:
-        """MPS in the console."""
-        return f"{self.console}/mps"
-
-    @property
-    def tasks_page(self) -> str:
-        """The tasks of ProcessMedia and EditMedia there (MPS's documentation, "Console Guide", "Tasks")."""
-        return f"{self.mps_page}/tasks/vod"
-
 
 INTL = Site(
     "intl",
@@ -119,10 +109,10 @@ class CredentialSettings:
                 ("password (SecretKey)", self.secret_key),
             ):
                 if not value or value != value.strip():
-                    raise InvalidConnectionError(f"{name}: is empty or has spaces around it; nothing was sent")
+                    raise InvalidConnectionError(f"{name}: is empty or has spaces around it")
                 _check_printable(name, value)
         if self.kind is CredentialKind.ASSUME_ROLE and not self.role_arn:
-            raise InvalidConnectionError("role_arn: is needed for credential=assume_role; nothing was sent")
+            raise InvalidConnectionError("role_arn: is needed for credential=assume_role")
 
 
 @dataclass(frozen=True)
@@ -165,7 +155,7 @@ class ClientSettings:
             raise InvalidConnectionError(f"schema: plain http is for loopback hosts alone, not for {self.host}")
         if self.region in self.site.refused_regions and self.host != CN.host:
             raise InvalidConnectionError(
-                f"region: the international site takes no calls for {self.region}; nothing was sent. If it is a "
+                f"region: the international site takes no calls for {self.region}. If it is a "
                 "bucket's region, move it to cos_region, and leave region empty; if the account is of the site in "
                 "China, set site to cn"
             )
@@ -220,7 +210,7 @@ def _check_printable(name: str, value: str) -> None:
     """HTTP libraries quote a header that they cannot send, and with it the secret."""
     if not re.fullmatch("[!-~]*", value):
         raise InvalidConnectionError(
-            f"{name}: must be printable ASCII without spaces; was a line break pasted with it? Nothing was sent"
+            f"{name}: must be printable ASCII without spaces; was a line break pasted with it?"
         )
 
 

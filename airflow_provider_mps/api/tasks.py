@@ -46,6 +46,7 @@ class TaskState(StrEnum):
 
     @property
     def ended(self) -> bool:
+        """Whether the task will not change any more."""
         return self in (TaskState.FAIL, TaskState.DONE)
 
 
@@ -105,6 +106,11 @@ class TaskStatus:
         return [suffix[1] if suffix else "file" for suffix in found]
 
 
+# Guide to the console of the international site: "AIGC Task Management", which speaks of images and videos, and
+# "VOD Task Management" (2025-12). That China's console has the same paths is a guess.
+_AIGC_TASKS = "/mps/aigc/tasks"
+_MEDIA_TASKS = "/mps/tasks/vod-list"
+
 _NOT_KNOWN = "Whether a task that failed is billed is not known"
 _COSTS_NOTHING = "A task that failed costs nothing"
 
@@ -121,6 +127,7 @@ class TaskFamily:
     :param kind: the word that triggers carry.
     :param title: the name for logs and errors.
     :param describe: the action that describes a task.
+    :param console_page: the path of the page that lists such tasks, in the console of the account's site.
     :param read_state: state, and message of a failure, from a ``Response``.
     :param read_result: the fields of the result, beside the TaskId, from a ``Response``.
     :param read_files: the files' URLs or ``cos://`` URIs by XCom key; the keys alone where there are none yet.
@@ -133,6 +140,7 @@ class TaskFamily:
     kind: str
     title: str
     describe: str
+    console_page: str
     read_state: Callable[[Response], tuple[TaskState, str]]
     read_result: Callable[[Response], dict[str, Any]]
     read_files: Callable[[Response], dict[str, list[str]]]
@@ -242,7 +250,9 @@ def aigc_family(
         found = {key: [_url(item) for item in _entries(response.get(name))] for key, name in outputs.items()}
         return {key: urls for key, urls in found.items() if urls or key == main_key}
 
-    return TaskFamily(kind, title, describe, read_state, read_result, read_files, cost_of_failure=cost_of_failure)
+    return TaskFamily(
+        kind, title, describe, _AIGC_TASKS, read_state, read_result, read_files, cost_of_failure=cost_of_failure
+    )
 
 
 def _text(value: Any) -> str:
@@ -388,6 +398,7 @@ MEDIA = TaskFamily(
     kind="media",
     title="media processing",
     describe="DescribeTaskDetail",
+    console_page=_MEDIA_TASKS,
     read_state=_media_state,
     read_result=_own_object,
     read_files=_media_files,

@@ -33,8 +33,8 @@ class FaultKind(StrEnum):
     scope: Scope
     processed: bool
 
-    # The defaults serve a look-up by value alone: FaultKind("error").
     def __new__(cls, value: str, scope: Scope = Scope.CALL, processed: bool = False) -> FaultKind:
+        """Make a member; the defaults serve a look-up by value alone: ``FaultKind("error")``."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.scope = scope
@@ -154,9 +154,11 @@ class FaultPlan:
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
+        """Plan a fault, after those that are planned already."""
         self._faults.append(fault)
 
     def clear(self) -> None:
+        """Forget all that is planned."""
         self._faults.clear()
 
     def take(self, action: str, *scopes: Scope) -> Fault | None:

@@ -11,7 +11,17 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_mps import compat
-from airflow_provider_mps.api.errors import InvalidArgumentError, InvalidConnectionError, shown
+from airflow_provider_mps.api.errors import (
+    About,
+    ApiError,
+    CallError,
+    CredentialError,
+    InvalidArgumentError,
+    InvalidConnectionError,
+    TransportError,
+    classify,
+    shown,
+)
 from airflow_provider_mps.api.settings import INTL, SITES, ClientSettings, CredentialKind, CredentialSettings
 
 _Default = TypeVar("_Default", float, None)
@@ -59,9 +69,11 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
     try:
         _check_extra(connection.extra)
         site = SITES[choice("site", SITES, INTL.name)]
-        host = (connection.host or "").strip() or site.host
+        given = (connection.host or "").strip()
+        host = given or text("endpoint") or site.host
         if "/" in host or "@" in host:
-            raise InvalidConnectionError("host: give the host alone, without a scheme or a path")
+            field = "host" if given else "endpoint"
+            raise InvalidConnectionError(f"{field}: give the host alone, without a scheme or a path")
         verify: bool | str | None = extra.get("verify")
         if not isinstance(verify, bool):
             verify = text("verify") or "true"
@@ -91,6 +103,25 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
         )
     except InvalidConnectionError as error:
         raise InvalidConnectionError(f"Connection {conn_id}, {error.what}") from None
+
+
+def fault_of(error: Exception) -> str:
+    """What an error of a test call says about the connection's fields; empty where they are good.
+
+    :param error: what the call raised.
+    """
+    if isinstance(error, InvalidConnectionError):
+        return str(error.__context__ or error)  # the id that settings_of names is one that Airflow's page made up
+    if isinstance(error, ApiError):
+        if error.about not in (About.KEYS, About.ACCOUNT):
+            return ""
+        return " ".join(filter(None, (f"MPS refused: {error.reason}", classify(error.code).hint.format(action="it"))))
+    if isinstance(error, CredentialError):
+        return error.reason
+    if isinstance(error, CallError):
+        said = "MPS cannot be reached" if isinstance(error, TransportError) else "what answers is not MPS"
+        return f"{said}: {error.reason}. Check endpoint (or host), port, proxy and verify"
+    return str(error)
 
 
 def _check_extra(extra: Any) -> None:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, Unpack
 from airflow_provider_mps.api.errors import About, ApiError, CallError, Failure, MpsError
 from airflow_provider_mps.api.loop import PrivateLoop, RunningLoopError, in_a_loop
 from airflow_provider_mps.api.requests import checked_call, task_id
+from airflow_provider_mps.api.settings import CredentialKind
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, TaskState, in_seconds
 from airflow_provider_mps.api.trouble import GOES_ON, Trouble, in_words
 from airflow_provider_mps.compat import BaseHook
 from airflow_provider_mps.errors import airflow_errors
-from airflow_provider_mps.hooks.connection import checked_id, settings_of, shared_settings
+from airflow_provider_mps.hooks.connection import checked_id, fault_of, settings_of, shared_settings
 from airflow_provider_mps.hooks.metrics import report, stats
 
 if TYPE_CHECKING:
@@ -415,18 +416,17 @@ class MpsHook(BaseHook):
                 return status
 
     def test_connection(self) -> tuple[bool, str]:
-        """Poll a task that does not exist; what the answer says about the connection."""
+        """Poll a task that does not exist; what the answer says about the connection's fields.
+
+        Airflow tests a connection under an id that it makes up, so no message names it.
+        """
         question = "DescribeAigcAudioTask"
         try:
             with self.client() as client:
                 client.run(client.attempt(question, {"TaskId": "airflow-test-connection"}))
-        except ApiError as error:
-            if error.about in (About.KEYS, About.ACCOUNT):
-                return False, f"{self.settings.host} answered, and refused: {error}"
-            return (
-                True,
-                f"{self.settings.host} accepted the keys (it answered {error.code} to a made-up TaskId).",
-            )
         except Exception as error:
-            return False, str(error)
-        return True, f"{self.settings.host} accepted the keys."
+            if fault := fault_of(error):
+                return False, fault
+        kind = self.settings.credential.kind
+        keys = "SecretId and SecretKey" if kind is CredentialKind.STATIC else f"the keys of credential={kind.value}"
+        return True, f"{self.settings.host} accepted {keys}."

@@ -1,8 +1,10 @@
-"""The buttons on a task's page: the result, and where it is stored."""
+"""The buttons on a task's page: the result, where it is stored, and the console."""
 
 from __future__ import annotations
 
 import logging
+import mimetypes
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -16,16 +18,24 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MPS_CONSOLE_XCOM = "_link_MpsConsoleLink"
+"""Where Airflow 3 keeps the link when a try ends, and looks for it at any time."""
+FILES = ("cos_urls", "urls")
+"""The keys of lists that hold files of any kind."""
+
 
 class XComLink(BaseOperatorLink):
     """Leads to what an XCom of the task holds: a URL, or the first of a list.
 
     A file in the user's own bucket has a URL without a signature, to which a private bucket answers 403: the link is
     signed for an hour. See docs/decisions/0005-presigned-urls-for-cos.md for what that means.
+
+    :cvar kind: of the files that it leads to; where the key has none, one of this kind in FILES is taken.
     """
 
     label: ClassVar[str]
     key: ClassVar[str]
+    kind: ClassVar[str] = ""
 
     @property
     def name(self) -> str:
@@ -34,46 +44,70 @@ class XComLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         # Airflow 3 asks on the worker, where the operator itself knows; Airflow 2 on the web server.
         here = getattr(operator, "files", None)
-        value: Any = XCom.get_value(key=self.key, ti_key=ti_key) if here is None else here.get(self.key)
-        if isinstance(value, (list, tuple)):
-            value = value[0] if value else None
-        if not isinstance(value, str) or not value.startswith(("http://", "https://")):
+
+        def pushed(key: str) -> Any:
+            return XCom.get_value(key=key, ti_key=ti_key)
+
+        key, value = self._found(pushed if here is None else here.get)
+        if not value.startswith(("http://", "https://")):
             return ""  # what comes from the service may be anything, and this becomes a link on a page of Airflow's
-        link = self._signed(value, getattr(operator, "mps_conn_id", ""))
+        link = self._signed(key, value, getattr(operator, "mps_conn_id", ""))
         if here is not None and (query := urlsplit(link).query):
             mask_secret(query)  # at DEBUG, Airflow logs each link that it keeps
         return link
 
-    def _signed(self, url: str, mps_conn_id: str) -> str:
+    def _found(self, get: Callable[[str], Any]) -> tuple[str, str]:
+        """The key of the first value that this link may lead to, and the value; empty where there is none."""
+        for key in (self.key, *FILES) if self.kind else (self.key,):
+            value = get(key)
+            values = value if isinstance(value, (list, tuple)) else [value]
+            fit = (each for each in values if isinstance(each, str) and (key == self.key or _kind(each) == self.kind))
+            if found := next(fit, ""):
+                return key, found
+        return "", ""
+
+    def _signed(self, key: str, url: str, mps_conn_id: str) -> str:
         try:
-            if CosObject.named_by(self.key, url, "") is None:
+            if CosObject.named_by(key, url, "") is None:
                 return url
             hook = MpsHook(mps_conn_id)
-            return reachable_url(self.key, url, hook.keys(), hook.settings)
+            return reachable_url(key, url, hook.keys(), hook.settings)
         except Exception as error:  # whatever it is: the task is done, and paid for
             log.warning("The link %s is not signed, and a private bucket gives nothing to it: %s", self.label, error)
             return url
 
 
+def _kind(url: str) -> str:
+    """What a file is by its name: ``audio``, ``video``, ``image`` or anything else."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        return ""
+    return (mimetypes.guess_type(path)[0] or "").partition("/")[0]
+
+
 class ListenLink(XComLink):
-    """The first audio file of the result; good for as long as its URL is."""
+    """The first audio file of the result, or of what a transfer has read; good for as long as its URL is."""
 
     label = "Listen"
     key = "audio_urls"
+    kind = "audio"
 
 
 class WatchLink(XComLink):
-    """The first video of the result; good for as long as its URL is."""
+    """The first video, likewise."""
 
     label = "Watch"
     key = "video_urls"
+    kind = "video"
 
 
 class ViewLink(XComLink):
-    """The first image of the result; good for as long as its URL is."""
+    """The first image, likewise."""
 
     label = "View"
     key = "image_urls"
+    kind = "image"
 
 
 class StoredInCosLink(XComLink):
@@ -81,3 +115,13 @@ class StoredInCosLink(XComLink):
 
     label = "Stored in COS"
     key = CONSOLE_XCOM
+
+
+class MpsConsoleLink(XComLink):
+    """The page of the MPS console that lists such tasks: there from the first second of a wait.
+
+    The console documents no page of a single task.
+    """
+
+    label = "MPS console"
+    key = MPS_CONSOLE_XCOM

@@ -42,6 +42,8 @@ _ANSWERS_TO_BELIEVE = 3
 class CreateTaskOperator(WaitsForRoom):
     """Creates a task of one family and, if wanted, waits for it. Base of the operators below.
 
+    Returns the TaskId. Having waited, it also pushes the XComs ``result`` and the lists of URLs of its family.
+
     :param mps_conn_id: the Airflow connection.
     :param cos_region: the region of the buckets in ``cos://bucket/key``; the connection's ``cos_region`` where it is
         not given. A URL of COS, such as those of the XCom ``cos_urls``, names it itself.
@@ -58,8 +60,6 @@ class CreateTaskOperator(WaitsForRoom):
     :param end_from_trigger: whether the triggerer itself ends this Airflow task, with its XComs, where the wait there
         ends well: no worker resumes it (Airflow 3.3 and later). What a worker does at a task's end is left out, and a
         clear delivers the same file once more (docs/decisions/0015-tasks-without-a-worker.md).
-
-    Returns the TaskId. Having waited, it also pushes the XComs ``result`` and the lists of URLs of its family.
     """
 
     request: ClassVar[RequestShape]
@@ -125,6 +125,7 @@ class CreateTaskOperator(WaitsForRoom):
 
     @property
     def hook(self) -> MpsHook:
+        """The hook of the operator's connection and bucket region."""
         return MpsHook(self.mps_conn_id, self.cos_region)
 
     def _do_render_template_fields(
@@ -160,6 +161,7 @@ class CreateTaskOperator(WaitsForRoom):
         return None if rendered == "None" else rendered  # as native rendering does
 
     def execute(self, context: Context) -> str:
+        """Create the task, or go on with that of an earlier try, and wait if that is wanted."""
         return self._execute(context, Turn(began=time.time()))
 
     def execute_in_turn(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
@@ -175,6 +177,7 @@ class CreateTaskOperator(WaitsForRoom):
             poll_interval = seconds("poll_interval", self.poll_interval)
             deadline = self._deadline(turn, turn.began)
             hook = self._hook = self.hook
+            self.show_console(hook, context if self.wait_for_completion else None)
             memory = self._memory = self._remember(context, hook, digest(self.request.action, params))
             status = self._earlier_task(hook, memory, params, context, deadline)
             if status is None:

@@ -23,7 +23,7 @@ from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, M
 from airflow_provider_mps.compat import BaseOperator
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
+from airflow_provider_mps.links.mps import ListenLink, MpsConsoleLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.operators.create import CreateTaskOperator
 from airflow_provider_mps.operators.memory import Memory
 from airflow_provider_mps.telling import told_errors
@@ -75,7 +75,7 @@ class CreateAigcAudioTaskOperator(AigcTaskOperator):
 
     family = AIGC_AUDIO
     request = AUDIO_REQUEST
-    operator_extra_links = (ListenLink(), StoredInCosLink())
+    operator_extra_links = (ListenLink(), WatchLink(), StoredInCosLink(), MpsConsoleLink())
 
     def __init__(self, **kwargs: Unpack[AudioArguments]) -> None:
         super().__init__(**kwargs)
@@ -101,7 +101,7 @@ class CreateAigcVideoTaskOperator(AigcTaskOperator):
 
     family = AIGC_VIDEO
     request = VIDEO_REQUEST
-    operator_extra_links = (WatchLink(), StoredInCosLink())
+    operator_extra_links = (WatchLink(), StoredInCosLink(), MpsConsoleLink())
 
     def __init__(self, **kwargs: Unpack[VideoArguments]) -> None:
         super().__init__(**kwargs)
@@ -122,7 +122,7 @@ class CreateAigcImageTaskOperator(AigcTaskOperator):
 
     family = AIGC_IMAGE
     request = IMAGE_REQUEST
-    operator_extra_links = (ViewLink(), StoredInCosLink())
+    operator_extra_links = (ViewLink(), StoredInCosLink(), MpsConsoleLink())
 
     def __init__(self, **kwargs: Unpack[ImageArguments]) -> None:
         super().__init__(**kwargs)
@@ -147,7 +147,7 @@ class MediaTaskOperator(CreateTaskOperator):
     """
 
     family = MEDIA
-    operator_extra_links = (StoredInCosLink(),)
+    operator_extra_links = (ListenLink(), WatchLink(), ViewLink(), StoredInCosLink(), MpsConsoleLink())
 
     def _arguments(self) -> dict[str, Any]:
         arguments = super()._arguments()
@@ -229,12 +229,12 @@ class MpsApiOperator(BaseOperator):
     What changes something (all but Describe..., List..., Get...) is never sent again in doubt: not after a lost
     answer, and, on Airflow 3.3 and later, not after a lost worker either.
 
+    Returns the ``Response`` object.
+
     :param action: the action as the API writes it, such as ``DescribeTranscodeTemplates``.
     :param mps_params: its fields as the API writes them (``params`` are Airflow's own). A text such as ``"5"``, which
         templates make of numbers, is sent as a number where the SDK's model of the action has one.
     :param mps_conn_id: the Airflow connection.
-
-    Returns the ``Response`` object.
     """
 
     template_fields: Sequence[str] = ("action", "mps_params", "mps_conn_id")
@@ -255,6 +255,7 @@ class MpsApiOperator(BaseOperator):
         self.mps_conn_id = cast("str", mps_conn_id)  # once it is rendered
 
     def execute(self, context: Context) -> dict[str, Any]:
+        """Call the action, or return what an earlier try was answered."""
         with told_errors(self):
             action, params = checked_call(self.action, self.mps_params or {}, "mps_params")
             params = with_numbers(action, params)

@@ -71,6 +71,7 @@ class WaitsForRoom(WaitsForTask):
     _killed = False
 
     def check_wait(self, *flags: str) -> None:
+        """Check ``room_timeout``, too."""
         super().check_wait(*flags)
         if self.room_timeout is not None:
             seconds("room_timeout", self.room_timeout)
@@ -161,7 +162,7 @@ class WaitsForRoom(WaitsForTask):
             self.log.warning("No longer waiting for room. %s.", self._turn.cost)
 
     def execution_ends_at(self, turn: Turn) -> float | None:
-        # Airflow itself keeps it only while the task is not deferred.
+        """When ``execution_timeout`` is over, as a POSIX time. Airflow itself does not keep it while it is deferred."""
         limit = self.execution_timeout
         return turn.began + seconds("execution_timeout", limit) if limit else None
 

@@ -24,7 +24,7 @@ from airflow_provider_mps.compat import (
     conf,
 )
 from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
+from airflow_provider_mps.links.mps import ListenLink, MpsConsoleLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.telling import tell, told_errors
 from airflow_provider_mps.triggers.mps import CAN_BE_ALL, MpsTaskTrigger
 from airflow_provider_mps.waiting import TRIGGERER_DOWN_SECONDS, WaitsForTask
@@ -59,6 +59,8 @@ def _as_template(sensor: TaskSensor, value: Any) -> str | None:
 class TaskSensor(WaitsForTask, BaseSensorOperator):
     """Waits for a task of one family. Base of the sensors below.
 
+    Returns the result, and pushes the lists of URLs of its family.
+
     :param mps_task_id: the TaskId, such as the output of a create operator.
     :param mps_conn_id: the Airflow connection.
     :param deferrable: whether to wait in the triggerer; the interval is ``poke_interval`` there too.
@@ -73,8 +75,6 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         ends well: no worker resumes it (Airflow 3.3 and later). What Airflow does on a worker at a task's end is left
         out: listeners such as OpenLineage's, ``post_execute``, signing the link to a file in a bucket. A worker ends a
         task that has outlets, and any where Airflow has a backend for XComs.
-
-    Returns the result, and pushes the lists of URLs of its family.
     """
 
     template_fields: Sequence[str] = ("mps_task_id", "mps_conn_id")
@@ -131,6 +131,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         )
 
     def execute(self, context: Context) -> Any:
+        """Wait here, or in the triggerer."""
         self._began = self._begin(context)
         if not self.deferrable:
             try:
@@ -144,6 +145,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
                 raise type(error)(f"{limit}: {late}") from error
         with self._errors():
             self._check()
+        self.show_console(self.hook, context)
         deadline = self._began + min(self.timeout, self._execution_seconds)
         self.defer_until_ended(self.mps_task_id, self._interval, deadline)
         return None
@@ -156,9 +158,12 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         with self._errors(), self._troubled(context) as trouble:
             self._check()
             self._tolerance = self._tolerance or Tolerance(self.max_poll_failures, time.time() - self._began)
+            hook = self.hook
+            if not self.files:
+                self.show_console(hook, context)
             within = max(self._left, _SHORTEST_POKE_SECONDS)
             try:
-                status = self.hook.describe(self.family, self.mps_task_id, within, trouble)
+                status = hook.describe(self.family, self.mps_task_id, within, trouble)
             except CallError as error:
                 self._tolerance.failed(error)
                 meanwhile = "" if error.failure is Failure.NOT_FOUND else GOES_ON
@@ -307,7 +312,7 @@ class AigcAudioTaskSensor(TaskSensor):
     """
 
     family = AIGC_AUDIO
-    operator_extra_links = (ListenLink(), StoredInCosLink())
+    operator_extra_links = (ListenLink(), WatchLink(), StoredInCosLink(), MpsConsoleLink())
 
 
 class AigcVideoTaskSensor(TaskSensor):
@@ -317,7 +322,7 @@ class AigcVideoTaskSensor(TaskSensor):
     """
 
     family = AIGC_VIDEO
-    operator_extra_links = (WatchLink(), StoredInCosLink())
+    operator_extra_links = (WatchLink(), StoredInCosLink(), MpsConsoleLink())
 
 
 class AigcImageTaskSensor(TaskSensor):
@@ -327,7 +332,7 @@ class AigcImageTaskSensor(TaskSensor):
     """
 
     family = AIGC_IMAGE
-    operator_extra_links = (ViewLink(), StoredInCosLink())
+    operator_extra_links = (ViewLink(), StoredInCosLink(), MpsConsoleLink())
 
 
 class MpsTaskSensor(TaskSensor):
@@ -338,4 +343,4 @@ class MpsTaskSensor(TaskSensor):
     """
 
     family = MEDIA
-    operator_extra_links = (StoredInCosLink(),)
+    operator_extra_links = (ListenLink(), WatchLink(), ViewLink(), StoredInCosLink(), MpsConsoleLink())

@@ -29,6 +29,7 @@ from airflow_provider_mps.api.settings import is_loopback
 from airflow_provider_mps.compat import AirflowNotFoundException, BaseOperator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage
+from airflow_provider_mps.links.mps import ListenLink, ViewLink, WatchLink
 from airflow_provider_mps.telling import told_errors
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class MpsToObjectStorageOperator(BaseOperator):
     A file that is there already stays: with the same content it counts as kept (by an earlier try of the task),
     with any other content it is an error, unless ``overwrite`` is set.
 
+    Returns the files' URIs as strings, with a scheme and the destination's connection id. The assets that it is an
+    outlet of get ``files`` as extra, each with its ``uri``, ``length`` in bytes, and ``duration`` where it was given.
+
     :param urls: one or a list of: https URLs, ``cos://bucket/key``, the API's results with ``Url`` and ``Duration``,
         and the API's objects in COS with ``Bucket``, ``Region`` and ``Object``. The XComs ``audio_urls``, ``cos_uris``
         and ``cos_objects`` are such lists. Plain http is for this machine, and only with a connection to it.
@@ -68,13 +72,12 @@ class MpsToObjectStorageOperator(BaseOperator):
     :param download_timeout: seconds (likewise) for each file as a whole, repeats included: one hour.
     :param max_bytes: a larger file is refused: 10 GiB.
     :param overwrite: whether a file of the same name and other content is replaced.
-
-    Returns the files' URIs as strings, with a scheme and the destination's connection id. The assets that it is an
-    outlet of get ``files`` as extra, each with its ``uri``, ``length`` in bytes, and ``duration`` where it was given.
     """
 
     template_fields: Sequence[str] = ("urls", "destination", "storage_conn_id", "mps_conn_id", "cos_region")
     ui_color = "#e2f5e5"
+    # To what was read, while its URL is good: a browser opens neither file:// nor s3://.
+    operator_extra_links = (ListenLink(), WatchLink(), ViewLink())
 
     def __init__(
         self,
@@ -103,8 +106,10 @@ class MpsToObjectStorageOperator(BaseOperator):
         self.overwrite = overwrite
         self.sources: Sequence[_Source] = ()
         self.kept: Sequence[Mapping[str, Any]] = ()
+        self.files: Mapping[str, Any] = {}
 
     def execute(self, context: Context) -> list[str]:
+        """Fetch the files, and put each in its place once it is whole; their URIs."""
         with told_errors(self):
             self._check_numbers()
             sources = _sources(self.urls)
@@ -116,6 +121,7 @@ class MpsToObjectStorageOperator(BaseOperator):
                 self._address(in_cos, settings)  # what hinders signing is said before anything is downloaded
             targets = self._targets(folder, names)
             self.sources = sources
+            self.files = {"urls": [source.cos.url if source.cos else source.url for source in sources]}
             self.kept = [self._keep(source, target, settings) for source, target in zip(sources, targets, strict=True)]
         describe_outlets(context, self.outlets or (), {"files": self.kept})
         return [file["uri"] for file in self.kept]

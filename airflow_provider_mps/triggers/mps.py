@@ -102,6 +102,7 @@ class MpsTaskTrigger(BaseTrigger):
         self.ticket = ticket
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class and its arguments, for the triggerer."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -122,6 +123,7 @@ class MpsTaskTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait for the task's end, and fire the one event."""
         family = FAMILIES[self.kind]
         hook = MpsHook(self.mps_conn_id)
         xcoms = None

@@ -51,6 +51,7 @@ class MpsRoomTrigger(BaseTrigger):
         self.deadline = deadline
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
+        """What Airflow makes the trigger anew from, in another triggerer."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -65,6 +66,7 @@ class MpsRoomTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait in line."""
         try:
             async with asyncio.timeout(None if self.deadline is None else max(0.0, self.deadline - time.time())):
                 hook = MpsHook(self.mps_conn_id)

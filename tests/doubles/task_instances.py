@@ -224,11 +224,14 @@ class TaskInstance:
 
 
 def run_task(task: Any) -> tuple[Any, dict[str, Any]]:
-    """One try of an operator or sensor, in time: what it returns, and its XComs; what ends it otherwise is raised."""
+    """One try of an operator or sensor, in time: what it returns, and its XComs; what ends it otherwise is raised.
+
+    The XComs are without those that Airflow keeps the page's links in.
+    """
     outcome = ends(TaskInstance(lambda: task, retries=0).run)
     for error in outcome.errors:
         raise error
-    return outcome.value, outcome.xcoms
+    return outcome.value, {key: value for key, value in outcome.xcoms.items() if not key.startswith("_link_")}
 
 
 def trigger_of(deferral: TaskDeferred) -> Any:

@@ -9,19 +9,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from airflow_provider_mps.emulator import EmulatedTask, MpsEmulator, RecordedRequest
+from scripts.demo import WAITS_FOR_A_PERSON
 from tests.doubles.airflows import DAG
 from tests.doubles.movies import track_kinds
 from tests.doubles.sdk_models import misfits
 
 FOLDER = Path(__file__).parents[2] / "dags_examples"
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))
+# The other one is answered in tests/e2e/test_standalone.py.
+RUN_ALONE = [name for name in EXAMPLES if name != WAITS_FOR_A_PERSON]
 
 
 @dataclass
@@ -101,7 +104,7 @@ print(json.dumps([sorted(bag.dag_ids), bag.import_errors, ours, warned]))
     assert (import_errors, ours, warned) == ({}, [], {})
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", RUN_ALONE)
 def test_it_runs_to_files_that_open_and_each_task_is_paid_for_once(
     name: str, example: Callable[[str], Example]
 ) -> None:
@@ -122,7 +125,7 @@ def opens(path: Path) -> None:
         assert path.read_bytes()[4:8] == b"ftyp", path
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", RUN_ALONE)
 def test_what_it_sends_fits_the_models(name: str, example: Callable[[str], Example]) -> None:
     ran = example(name)
     calls = [request for request in ran.requests if request.action != "file"]
@@ -162,13 +165,110 @@ class TestSoundtrackForAVideo:
         assert result["Output"]["MetaData"]["Duration"] == ran.module.SECONDS
 
 
-def test_the_dag_after_the_nightly_shorts_sees_each_with_its_length(example: Callable[[str], Example]) -> None:
+def test_the_nightly_shorts_lie_in_the_run_s_own_folder_of_the_asset(example: Callable[[str], Example]) -> None:
     ran = example("nightly_shorts")
     assert len(ran.files) == 2
-    assert {path.relative_to(ran.folder).parts[0] for path in ran.files} == {"shorts"}
+    assert {path.parent.relative_to(ran.folder).parts for path in ran.files} == {
+        ("shorts", ran.run.run_id.replace(":", "-"))
+    }
     for short in ran.files:
         assert list(track_kinds(short.read_bytes())) == ["vide"]
-    published = ran.module.publish.test()
-    assert published.state == "success"
-    lines = sorted(xcom(published, "list_files"))
-    assert lines == [f"{short.as_uri()}: {short.stat().st_size:,} bytes" for short in ran.files]
+
+
+@pytest.mark.parametrize("name", ["triggering_asset_events", "triggering_dataset_events"])
+def test_the_dag_after_them_lists_the_films_of_all_the_events_that_started_it(
+    name: str, example: Callable[[str], Example]
+) -> None:
+    module = example("nightly_shorts").module
+
+    def event(*files: str) -> Any:
+        return SimpleNamespace(extra={"files": [{"uri": file, "length": 1234} for file in files]})
+
+    list_files = module.publish.get_task("list_files").python_callable
+    assert list_files(**{name: {module.SHORTS: [event("a", "b"), event("c")], "another": [event("d")]}}) == [
+        f"{file}: 1,234 bytes" for file in "abcd"
+    ]
+    assert list_files() == []
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_dag_s_page_says_what_it_does_and_when_not_to_use_it(name: str) -> None:
+    module = load(name)
+    for dag in [value for value in vars(module).values() if isinstance(value, DAG)]:
+        assert dag.description
+        assert dag.doc_md
+    assert "**When not to use it:**" in (module.__doc__ or "")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_field_of_the_form_has_a_title_and_help_and_texts_have_a_limit(name: str) -> None:
+    for dag in [value for value in vars(load(name)).values() if isinstance(value, DAG)]:
+        for key in dag.params:
+            param = dag.params.get_param(key)
+            assert param.description, key
+            assert param.schema["title"], key
+            if param.schema["type"] == "string" and key != "folder":
+                assert "enum" in param.schema or param.schema["maxLength"], key
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_one_click_is_one_run(name: str) -> None:
+    for dag in [value for value in vars(load(name)).values() if isinstance(value, DAG)]:
+        assert dag.schedule is None or dag.dag_id == "publish_shorts", "a scheduled run would be paid for beside it"
+
+
+@pytest.mark.parametrize("name", RUN_ALONE)
+def test_each_run_writes_to_a_folder_of_its_own(name: str, example: Callable[[str], Example]) -> None:
+    ran = example(name)
+    assert {path.parent.name for path in ran.files} == {ran.run.run_id.replace(":", "-")}
+    run_id = ran.run.run_id.replace(":", "-").replace("+", "-")
+    for task in ran.tasks:
+        for file in task.files:
+            assert run_id in file.key or "StoreCosParam" not in task.params
+
+
+@pytest.mark.parametrize("name", ["soundtracks_for_many_prompts", "nightly_shorts"])
+def test_mapped_tasks_are_listed_by_their_prompts(name: str, example: Callable[[str], Example]) -> None:
+    ran = example(name)
+    prompts = [task.params["Prompt"] for task in ran.tasks]
+    mapped = [instance for instance in ran.run.get_task_instances() if instance.map_index >= 0]
+    assert sorted(instance.rendered_map_index for instance in mapped) == sorted(prompts)
+
+
+class TestFilmFromAPicture:
+    """Five tasks of MPS, each of which takes what the one before has made."""
+
+    @pytest.fixture
+    def ran(self, example: Callable[[str], Example]) -> Example:
+        return example("film_from_a_picture")
+
+    def test_the_film_and_its_copy_have_pictures_and_sound(self, ran: Example) -> None:
+        assert sorted(path.name for path in ran.files) == ["film.mp4", "small.mp4"]
+        for path in ran.files:
+            assert sorted(track_kinds(path.read_bytes())) == ["soun", "vide"]
+
+    def test_it_takes_five_tasks_of_mps(self, ran: Example) -> None:
+        assert sorted(task.action for task in ran.tasks) == [
+            "CreateAigcAudioTask", "CreateAigcImageTask", "CreateAigcVideoTask", "EditMedia", "ProcessMedia"
+        ]  # fmt: skip
+
+    def test_what_one_made_is_what_the_next_takes(self, ran: Example) -> None:
+        by_action = {task.action: task for task in ran.tasks}
+        picture = ran.xcom("make_picture", "cos_uris")[0].removeprefix("cos://")
+        first_frame = urlsplit(by_action["CreateAigcVideoTask"].params["ImageUrl"])
+        assert first_frame.path.endswith(picture)
+        assert "X-Amz-Signature" in first_frame.query, "MPS cannot read a private bucket by a bare URL"
+        film = by_action["ProcessMedia"].params["InputInfo"]["CosInputInfo"]
+        assert f"cos://{film['Bucket']}/{film['Object']}" == ran.xcom("lay_music_under_film", "cos_uris")[0]
+
+    def test_each_task_has_the_button_for_what_it_made(self, ran: Example) -> None:
+        for task_id, name in (
+            ("make_picture", "View"),
+            ("make_film", "Watch"),
+            ("make_music", "Listen"),
+            ("lay_music_under_film", "Watch"),
+            ("make_small_copy", "Watch"),
+            ("keep_films", "Watch"),
+        ):
+            link = urlsplit(ran.xcom(task_id, f"_link_{name}Link"))
+            assert "X-Amz-Signature" in link.query, task_id

@@ -290,7 +290,7 @@ def test_settings_do_not_show_secrets(connect: Connect) -> None:
 def test_the_test_button_says_that_the_keys_are_good(emulator: MpsEmulator) -> None:
     assert MpsHook().test_connection() == (
         True,
-        "127.0.0.1 accepted the keys (it answered ResourceNotFound.TaskNotFound to a made-up TaskId).",
+        "127.0.0.1 accepted SecretId and SecretKey.",
     )
     assert (emulator.count(DESCRIBE), len(emulator.tasks)) == (1, 0)
 
@@ -298,12 +298,15 @@ def test_the_test_button_says_that_the_keys_are_good(emulator: MpsEmulator) -> N
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"password": "wrong-key"}, "127.0.0.1 answered, and refused: .*AuthFailure.SignatureFailure"),
-        ({"login": "unknown-id"}, "127.0.0.1 answered, and refused: .*AuthFailure.SecretIdNotFound"),
-        ({"token": "wrong-token"}, "127.0.0.1 answered, and refused: .*AuthFailure.TokenFailure"),
-        ({"password": ""}, r"Connection tencent_mps_default, password \(SecretKey\): is empty"),
-        ({"site": "eu"}, "Connection tencent_mps_default, site: must be one of intl, cn, not 'eu'"),
-        ({"schema": "https"}, "ConnectError: .*SSL.*never left this machine"),
+        ({"password": "wrong-key"}, "MPS refused: AuthFailure.SignatureFailure"),
+        ({"login": "unknown-id"}, "MPS refused: AuthFailure.SecretIdNotFound"),
+        ({"token": "wrong-token"}, "MPS refused: AuthFailure.TokenFailure"),
+        ({"password": ""}, r"^password \(SecretKey\): is empty or has spaces around it$"),
+        ({"site": "eu"}, "^site: must be one of intl, cn, not 'eu'$"),
+        (
+            {"schema": "https"},
+            "MPS cannot be reached: ConnectError: .*SSL.* Check endpoint .or host., port, proxy and verify",
+        ),
     ],
 )
 def test_the_test_button_says_what_is_wrong(
@@ -314,6 +317,8 @@ def test_the_test_button_says_what_is_wrong(
     assert not good
     assert re.search(told, message), message
     assert not [secret for secret in ("emulator-key", "wrong-key", "wrong-token") if secret in message]
+    for said_elsewhere in (DESCRIBE, "tencent_mps_default", "billed", "was sent", "repeat", "RequestId"):
+        assert said_elsewhere not in message
 
 
 def test_the_test_button_says_that_nobody_listens_or_answers(connect: Connect) -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,12 +13,13 @@ from airflow.providers.common.compat.sdk import redact
 
 from airflow_provider_mps.compat import XCom
 from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.links.mps import ListenLink, StoredInCosLink, ViewLink, WatchLink
+from airflow_provider_mps.links.mps import ListenLink, MpsConsoleLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.operators.mps import (
     CreateAigcAudioTaskOperator,
     CreateAigcImageTaskOperator,
     EditMediaOperator,
 )
+from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
 from tests.doubles.logs import Lines
 from tests.doubles.task_instances import State, TaskInstance, run_task
 from tests.doubles.ways import WAITINGS, Waiting
@@ -52,10 +54,64 @@ def leads_to(found: dict[str, str]) -> tuple[str, dict[str, list[str]]]:
 def test_the_result_of_an_aigc_task(waiting: Waiting, emulator: MpsEmulator) -> None:
     name, suffix = RESULT[waiting.cls.family.kind]
     found = links(waiting, emulator)
-    assert set(found) == {name, "Stored in COS"}
+    assert {name for name, link in found.items() if link} == {name, "MPS console"}
     assert found[name].startswith(f"{emulator.url}/files/")
     assert suffix in found[name]
     assert found["Stored in COS"] == "", "it was not stored there"
+
+
+CONSOLE_PAGES = {"media": "/mps/tasks/vod-list"}
+
+
+@pytest.mark.parametrize("waiting", WAITINGS, ids=str)
+def test_from_the_first_second_of_the_wait_there_is_a_link_to_the_console(
+    waiting: Waiting, emulator: MpsEmulator
+) -> None:
+    pushed: list[dict[str, Any]] = []
+
+    class Watched(TaskInstance):
+        def xcom_push(self, key: str, value: Any) -> None:
+            pushed.append({"key": key, "value": value, "sent": len(emulator.requests)})
+            super().xcom_push(key, value)
+
+    instance = waiting.task_instance(emulator, CONN_ID)
+    sent_before = len(emulator.requests)
+    assert Watched(instance.make).run().state is State.SUCCESS
+    url = CONSOLE + CONSOLE_PAGES.get(waiting.cls.family.kind, "/mps/aigc/tasks")
+    assert pushed[0] == {"key": MpsConsoleLink().xcom_key, "value": url, "sent": sent_before}
+
+
+@pytest.mark.parametrize("waiting", WAITINGS, ids=str)
+def test_the_link_to_the_console_stays_when_the_wait_fails(waiting: Waiting, emulator: MpsEmulator) -> None:
+    emulator.fault("fail", times=100)
+    instance = waiting.task_instance(emulator, CONN_ID)
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(instance.make())
+        return made[-1]
+
+    assert TaskInstance(make, retries=0).run().state is State.FAILED
+    assert opened(MpsConsoleLink(), made[-1]).startswith(CONSOLE)
+
+
+@pytest.mark.parametrize("waiting", [waiting for waiting in WAITINGS if waiting.cls is EditMediaOperator], ids=str)
+def test_the_film_of_an_edit_is_watched_where_it_is_stored(waiting: Waiting, emulator: MpsEmulator) -> None:
+    found = links(waiting, emulator)
+    assert (found["Listen"], found["View"]) == ("", "")
+    answer = httpx.get(found["Watch"])
+    assert (answer.status_code, answer.content[4:8]) == (200, b"ftyp")
+
+
+def test_a_transfer_leads_to_what_it_has_read_for_no_browser_opens_where_it_kept_it(
+    emulator: MpsEmulator, tmp_path: Path
+) -> None:
+    url = f"https://{HOST}/parts/{run_task(create_in_bucket())[0]}-0.wav"
+    keep = MpsToObjectStorageOperator(task_id="keep", urls=[url], destination=str(tmp_path))
+    run_task(keep)
+    found = {link.name: opened(link, keep) for link in keep.operator_extra_links}
+    assert (found["Watch"], found["View"]) == ("", "")
+    assert httpx.get(found["Listen"]).content == next(tmp_path.iterdir()).read_bytes()
 
 
 @pytest.mark.parametrize("waiting", [waiting for waiting in WAITINGS if waiting.way.creates], ids=str)
@@ -95,16 +151,9 @@ def in_bucket(url: str, conn_id: str = CONN_ID) -> Any:
     return operator
 
 
-def opened(link: Any, operator: Any) -> str:
-    key: Any = None
-    found: str = link.get_link(operator, ti_key=key)
-    return found
-
-
-@pytest.mark.usefixtures("all_turned_up")
-@pytest.mark.parametrize("link", RESULT_LINKS)
-def test_a_result_in_the_user_s_own_bucket_opens(link: Any, emulator: MpsEmulator, logged: Lines) -> None:
-    create = CreateAigcAudioTaskOperator(
+def create_in_bucket() -> CreateAigcAudioTaskOperator:
+    """Makes a song in the bucket of HOST."""
+    return CreateAigcAudioTaskOperator(
         task_id="create",
         model_name="MiniMaxMusic",
         model_version="2.6",
@@ -114,7 +163,18 @@ def test_a_result_in_the_user_s_own_bucket_opens(link: Any, emulator: MpsEmulato
         wait_for_completion=True,
         poll_interval=0.1,
     )
-    task_id, xcoms = run_task(create)
+
+
+def opened(link: Any, operator: Any) -> str:
+    key: Any = None
+    found: str = link.get_link(operator, ti_key=key)
+    return found
+
+
+@pytest.mark.usefixtures("all_turned_up")
+@pytest.mark.parametrize("link", RESULT_LINKS)
+def test_a_result_in_the_user_s_own_bucket_opens(link: Any, emulator: MpsEmulator, logged: Lines) -> None:
+    task_id, xcoms = run_task(create_in_bucket())
     bare = f"https://{HOST}/parts/{task_id}-0.wav"
     found = opened(link, in_bucket(bare))
     assert logged.lines
@@ -150,7 +210,7 @@ def test_what_cannot_be_signed_leads_to_the_file_all_the_same(
     "url",
     ["javascript:alert(1)", " javascript:alert(1)", "data:text/html,x", "cos://bucket/key", "//evil.example", "/a", 7],
 )
-@pytest.mark.parametrize("link", [*RESULT_LINKS, StoredInCosLink()])
+@pytest.mark.parametrize("link", [*RESULT_LINKS, StoredInCosLink(), MpsConsoleLink()])
 def test_only_http_leads_anywhere(link: Any, url: Any) -> None:
     operator = in_bucket("https://a.example")
     operator.files = {link.key: [url]}
@@ -165,26 +225,26 @@ def test_what_airflow_itself_logs_of_a_link_is_masked(url: str, emulator: MpsEmu
     )
 
 
-@pytest.mark.parametrize("link", [ListenLink(), WatchLink(), ViewLink(), StoredInCosLink()])
+@pytest.mark.parametrize("link", [*RESULT_LINKS, StoredInCosLink(), MpsConsoleLink()])
 @pytest.mark.parametrize(
     ("xcom", "expected"),
     [(["https://a/1", "https://a/2"], "https://a/1"), ("https://a", "https://a"), ([], ""), (None, "")],
 )
 def test_airflow_2_asks_on_the_web_server(link: Any, xcom: Any, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
+    asked: list[dict[str, Any]] = []
 
     def get_value(**question: Any) -> Any:
-        asked.update(question)
+        asked.append(question)
         return xcom
 
     monkeypatch.setattr(XCom, "get_value", get_value)
     serialised: Any = object()  # not the operator itself
     key: Any = "the-key"
     assert link.get_link(serialised, ti_key=key) == expected
-    assert asked == {"key": link.key, "ti_key": "the-key"}
+    assert asked[0] == {"key": link.key, "ti_key": "the-key"}
 
 
 def test_before_there_is_a_result_a_link_leads_nowhere() -> None:
     operator = CreateAigcImageTaskOperator(task_id="create", prompt="a fox")
     key: Any = None
-    assert [link.get_link(operator, ti_key=key) for link in operator.operator_extra_links] == ["", ""]
+    assert [link.get_link(operator, ti_key=key) for link in operator.operator_extra_links] == ["", "", ""]
