@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 from airflow_provider_mps.api.errors import InvalidArgumentError
 from airflow_provider_mps.api.tasks import TaskFamily, TaskState, TaskStatus
@@ -79,8 +79,8 @@ def usage(family: TaskFamily, status: TaskStatus, asked: Asked) -> Usage:
 
     :param asked: what it was asked for; empty where that is not known.
     """
-    found = Usage(mps_task_id=status.task_id, kind=family.kind, state=status.state.value, files=len(status.urls))
-    found.update(asked)
+    of_task = {"mps_task_id": status.task_id, "kind": family.kind, "state": status.state.value}
+    found = cast("Usage", {**of_task, **asked, "files": len(status.urls)})
     if status.durations:
         found["seconds"] = round(sum(status.durations), 3)
     if resolution := _text(family.read_resolution(status.response)):
