@@ -28,7 +28,13 @@ def report(done: Report) -> None:
 def count(made: Usage) -> None:
     """What a task made, where an Airflow task ends with it."""
     to = stats()
-    tags = {name: made[name] for name in ("kind", "state", "model", "version") if name in made}
+    tags = {
+        "kind": made["kind"],
+        "state": made["state"],
+        "model": made.get("model", "unknown"),
+        "version": made.get("version", "unknown"),
+        "resolution": made.get("resolution", "unknown"),
+    }
     to.incr("mps.usage.tasks", tags=tags)
     to.incr("mps.usage.files", made["files"], tags=tags)
     if "seconds" in made:
