@@ -39,10 +39,10 @@ def operator_lineage(inputs: Iterable[str], outputs: Iterable[str], made: Usage 
             in_cos = CosObject.from_url(uri)
             with suppress(ValueError):
                 part = urlsplit(in_cos.uri if in_cos else plain_url(uri))
-                if part.scheme == "file" and not part.netloc:  # as Airflow's own providers name it
-                    found.append(Dataset(namespace="file", name=part.path))
-                else:
-                    found.append(Dataset(namespace=f"{part.scheme}://{part.netloc}", name=part.path.lstrip("/")))
+                namespace, name = f"{part.scheme}://{part.netloc}", part.path.lstrip("/")
+                if part.scheme == "file":  # as the spec, and Airflow's own provider, common-io, name it
+                    namespace, name = namespace.removesuffix("://"), part.path
+                found.append(Dataset(namespace=namespace, name=name))
         return found
 
     facets = {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError, sentences
 from airflow_provider_mps.api.requests import count, flag
+from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.api.usage import USAGE_XCOM, Asked, Usage, usage
 from airflow_provider_mps.compat import BaseOperator, XCom
 from airflow_provider_mps.hooks.connection import checked_id
@@ -187,12 +188,14 @@ class WaitsForTask(BaseOperator):
         self.family.check(status, after)
 
     def tell_usage(self, context: Context, made: Usage) -> None:
-        """Count and push what the task made. Nothing ends for this: the task's own end is told after it."""
+        """Count and push what the task made. Where it failed, that is told whatever becomes of the XCom."""
         self.usage = made
         count_usage(made)
         try:
             context["ti"].xcom_push(key=USAGE_XCOM, value=made)
         except Exception:
+            if made["state"] != TaskState.FAIL:
+                raise
             self.log.warning("The XCom %s could not be pushed", USAGE_XCOM, exc_info=True)
 
     def log_change(self, accepted: bool, status: TaskStatus, seconds: float) -> None:
