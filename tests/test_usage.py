@@ -59,7 +59,7 @@ def test_a_song_has_its_model_and_its_seconds(emulator: MpsEmulator, deferrable:
 
 @WAYS
 def test_a_film_has_its_size_and_what_was_asked_for(emulator: MpsEmulator, deferrable: bool) -> None:
-    asked = {"duration": 5, "extra_parameters": {"Resolution": "1080P"}}
+    asked: dict[str, Any] = {"duration": 5, "extra_parameters": {"Resolution": "1080P"}}
     outcome = run(CreateAigcVideoTaskOperator, **FILM_ARGUMENTS, **asked, deferrable=deferrable)
     assert outcome.xcoms["usage"] == {
         "mps_task_id": outcome.value,
@@ -141,7 +141,7 @@ def test_an_xcom_that_cannot_be_pushed_does_not_hide_the_failure(
 
 
 def test_a_signed_url_in_place_of_a_word_is_left_out(emulator: MpsEmulator) -> None:
-    odd = {"extra_parameters": {"Resolution": SIGNED}}
+    odd: dict[str, Any] = {"extra_parameters": {"Resolution": SIGNED}}
     outcome = run(CreateAigcVideoTaskOperator, **FILM_ARGUMENTS, **odd)
     assert outcome.xcoms["result"]["Resolution"] == SIGNED
     assert "esolution" not in json.dumps(outcome.xcoms["usage"])

@@ -31,7 +31,7 @@ except ImportError:  # before Airflow 3
 try:
     from airflow.sdk.execution_time.context import OutletEventAccessors
 except ImportError:  # before Airflow 3
-    from airflow.utils.context import OutletEventAccessors  # type: ignore[no-redef, assignment]
+    from airflow.utils.context import OutletEventAccessors
 
 __all__ = [
     "DAG",
