@@ -31,9 +31,16 @@ def account() -> ClientSettings:
 
 
 @pytest.fixture
+def nobody_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has just come may be let out at once; else others go by meanwhile."""
+    bearing = replace(patience.patience(), resume_stay=0.0)
+    monkeypatch.setattr(room, "patience", lambda: bearing)
+
+
+@pytest.fixture
 def nobody_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever is let out is let out for what was seen, and at once."""
-    bearing = replace(patience.patience(), room_backoff=1000.0, room_backoff_limit=1000.0, room_stay=0.0)
+    """Whoever is let out is let out at once, and for what was seen."""
+    bearing = replace(patience.patience(), room_backoff=1000.0, room_backoff_limit=1000.0, resume_stay=0.0)
     monkeypatch.setattr(room, "patience", lambda: bearing)
 
 
@@ -106,6 +113,7 @@ class Waiting:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+@pytest.mark.usefixtures("nobody_stays")
 @pytest.mark.parametrize("cap", [1, 3])
 def test_first_come_first_served_and_nobody_starves(account: ClientSettings, cap: int) -> None:
     service = Service(cap)
