@@ -18,6 +18,7 @@ from airflow_provider_mps.api.tasks import CONSOLE_XCOM, FAMILIES, TaskFamily, T
 from airflow_provider_mps.api.usage import USAGE_XCOM, Asked, Usage, usage
 from airflow_provider_mps.hooks.metrics import count
 from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.triggers.resuming import may_be_resumed
 
 _MARKED = ("success", "failed", "skipped")
 """The states that a user can give a task instance to end it."""
@@ -132,7 +133,12 @@ class MpsTaskTrigger(BaseTrigger):
         """Wait for the task's end, and fire the one event."""
         family = FAMILIES[self.kind]
         hook = MpsHook(self.mps_conn_id)
+<<<<<<< HEAD
         xcoms = made = None
+=======
+        xcoms = None
+        trigger_began = time.monotonic()
+>>>>>>> integ
         accepted = self.accepted_at is not None
         began = time.time() if self.accepted_at is None else self.accepted_at
         try:
@@ -154,22 +160,29 @@ class MpsTaskTrigger(BaseTrigger):
                 files = status.files_to_push(hook.settings.site, self.store_cos_param)
                 xcoms = self._pushed(family, status, files) | {USAGE_XCOM: made}
         except WaitTimeoutError as error:
-            yield self._event("timeout", error.written())
+            event = self._event("timeout", error.written())
         except TaskFailedError as error:
+<<<<<<< HEAD
             yield self._event("failed", error.written(), made)
+=======
+            event = self._event("failed", error.written())
+>>>>>>> integ
         except MpsError as error:
-            yield self._event("error", error.written())
+            event = self._event("error", error.written())
         except Exception as error:
             # What came unexpectedly may quote anything, so its kind alone goes into the event.
             self.log.exception("Waiting for task %s failed", self.mps_task_id)
-            yield self._event("error", f"{type(error).__name__} in the triggerer; its log has the details")
+            event = self._event("error", f"{type(error).__name__} in the triggerer; its log has the details")
         else:
             if xcoms is not None:
                 log_files(self.log, family, status)
                 count(made)
                 yield TaskSuccessEvent(xcoms=xcoms)  # its repr, which Airflow logs, is the state alone
                 return
-            yield self._event("done", f"{family.title} task {self.mps_task_id} is done")
+            event = self._event("done", f"{family.title} task {self.mps_task_id} is done")
+        if self.seconds_before_timeout is None:  # else no worker began this
+            await may_be_resumed(self, trigger_began)
+        yield event
 
     @property
     def _deadline(self) -> float | None:
