@@ -133,12 +133,8 @@ class MpsTaskTrigger(BaseTrigger):
         """Wait for the task's end, and fire the one event."""
         family = FAMILIES[self.kind]
         hook = MpsHook(self.mps_conn_id)
-<<<<<<< HEAD
         xcoms = made = None
-=======
-        xcoms = None
         trigger_began = time.monotonic()
->>>>>>> integ
         accepted = self.accepted_at is not None
         began = time.time() if self.accepted_at is None else self.accepted_at
         try:
@@ -162,11 +158,7 @@ class MpsTaskTrigger(BaseTrigger):
         except WaitTimeoutError as error:
             event = self._event("timeout", error.written())
         except TaskFailedError as error:
-<<<<<<< HEAD
-            yield self._event("failed", error.written(), made)
-=======
-            event = self._event("failed", error.written())
->>>>>>> integ
+            event = self._event("failed", error.written(), made)
         except MpsError as error:
             event = self._event("error", error.written())
         except Exception as error:
