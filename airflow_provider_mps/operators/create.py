@@ -251,6 +251,7 @@ class CreateTaskOperator(WaitsForRoom):
 
     @property
     def asked(self) -> Asked:
+        """What the request tells of the task's cost."""
         return asked_for(self.request, self._arguments())
 
     def _deadline(self, turn: Turn, waits_from: float) -> float | None:
