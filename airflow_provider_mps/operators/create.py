@@ -43,7 +43,7 @@ _ANSWERS_TO_BELIEVE = 3
 class CreateTaskOperator(WaitsForRoom):
     """Creates a task of one family and, if wanted, waits for it. Base of the operators below.
 
-    Returns the TaskId. Having waited, it also pushes the XComs ``result`` and the lists of URLs of its family.
+    Returns the TaskId. Having waited, it also pushes the XComs ``result``, ``usage`` and the lists of URLs of its family.
 
     :param mps_conn_id: the Airflow connection.
     :param cos_region: the region of the buckets in ``cos://bucket/key``; the connection's ``cos_region`` where it is
