@@ -16,7 +16,8 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 # On Airflow 3, dag.test() only runs a DAG that it finds in the DAGs folder.
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags_examples")
 
-pytest_plugins = [f"tests.doubles.{name}" for name in ("emulators", "logs", "servers")]  # their fixtures
+# Their fixtures.
+pytest_plugins = [f"tests.doubles.{name}" for name in ("emulators", "logs", "recorded_stats", "servers")]
 
 
 def pytest_unconfigure() -> None:

@@ -123,7 +123,7 @@ class MpsToObjectStorageOperator(BaseOperator):
             self.sources = sources
             self.files = {"urls": [source.cos.url if source.cos else source.url for source in sources]}
             self.kept = [self._keep(source, target, settings) for source, target in zip(sources, targets, strict=True)]
-        describe_outlets(context, self.outlets or (), {"files": self.kept})
+        describe_outlets(context, self.outlets or (), {"files": self.kept}, {file["uri"]: file for file in self.kept})
         return [file["uri"] for file in self.kept]
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:

@@ -28,10 +28,16 @@ try:
 except ImportError:  # before Airflow 3
     from airflow.io.store import attach  # type: ignore[no-redef, import-not-found]
 
+try:
+    from airflow.sdk.execution_time.context import OutletEventAccessors
+except ImportError:  # before Airflow 3
+    from airflow.utils.context import OutletEventAccessors
+
 __all__ = [
     "DAG",
     "AirflowRescheduleException",
     "AirflowSkipException",
+    "OutletEventAccessors",
     "TaskDeferred",
     "alarm",
     "attach",
