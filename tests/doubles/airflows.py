@@ -9,24 +9,20 @@ from airflow_provider_mps.compat import AirflowTaskTimeout
 
 try:
     from airflow.sdk import DAG, task
+    from airflow.sdk.io import attach
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.decorators import task  # type: ignore[no-redef, attr-defined]
+    from airflow.io.store import attach  # type: ignore[no-redef, import-not-found]
+
+try:
     from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException, TaskDeferred
 except ImportError:  # before Airflow 3.2
-    from airflow import DAG
     from airflow.exceptions import (  # type: ignore[no-redef]
         AirflowRescheduleException,
         AirflowSkipException,
         TaskDeferred,
     )
-
-    try:
-        from airflow.sdk import task
-    except ImportError:  # before Airflow 3
-        from airflow.decorators import task  # type: ignore[no-redef, attr-defined]
-
-try:
-    from airflow.sdk.io import attach
-except ImportError:  # before Airflow 3
-    from airflow.io.store import attach  # type: ignore[no-redef, import-not-found]
 
 __all__ = [
     "DAG",
