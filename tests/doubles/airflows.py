@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from threading import current_thread, main_thread
 
 from airflow_provider_mps.compat import AirflowTaskTimeout
+from tests.compat.versions import AIRFLOW
 
 try:
     from airflow.sdk import DAG, task
@@ -24,8 +25,15 @@ except ImportError:  # before Airflow 3.2
         TaskDeferred,
     )
 
+if AIRFLOW >= (3, 1):
+    GET_FS = "airflow.sdk.io.get_fs"
+else:
+    GET_FS = "airflow.io.get_fs" if AIRFLOW >= (3,) else "airflow.io.store.get_fs"
+"""Where a path looks for the code that serves its storage."""
+
 __all__ = [
     "DAG",
+    "GET_FS",
     "AirflowRescheduleException",
     "AirflowSkipException",
     "TaskDeferred",

@@ -19,7 +19,7 @@ from tests.doubles.emulators import emulated
 from tests.doubles.logs import Lines
 from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.task_instances import State, run_task
-from tests.doubles.ways import ARGUMENTS, WAITINGS, Waiting, Way
+from tests.doubles.ways import ARGUMENTS, Waiting, Way
 
 ABORTED, TOO_LATE, NEVER = "is aborted", "can be aborted only while it waits", "cannot be cancelled"
 

@@ -22,7 +22,7 @@ from airflow_provider_mps.transfers.mps_to_object_storage import (
     MpsToObjectStorageOperator,
 )
 from tests.compat.versions import AIRFLOW
-from tests.doubles.airflows import attach
+from tests.doubles.airflows import GET_FS, attach
 from tests.doubles.logs import Lines, no_secret_in
 from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.servers import Handler, LoopbackServer, hang
@@ -317,7 +317,7 @@ def test_a_storage_connection_that_is_not_there_is_named(
         """As those of the storages' providers do, none of which is installed here."""
         raise AssertionError(BaseHook.get_connection(conn_id))
 
-    monkeypatch.setattr(f"airflow.{'sdk.' if AIRFLOW >= (3, 1) else ''}io.get_fs", get_fs)
+    monkeypatch.setattr(GET_FS, get_fs)
     arguments = {"storage_conn_id": "not_there"} if argument == "storage_conn_id" else {}
     destination = f"file://{'' if arguments else 'not_there_either@'}{tmp_path}"
     with pytest.raises(AirflowFailException, match=f"^{argument}: .*`not_there") as wrong:
