@@ -63,7 +63,7 @@ def dag_of(dag_id: str, operator: type[CreateAigcAudioTaskOperator], **arguments
     return dag
 
 
-here = {"wait_for_completion": True, "deferrable": False, "poll_interval": 1}
+here: dict[str, Any] = {"wait_for_completion": True, "deferrable": False, "poll_interval": 1}
 there = here | {"deferrable": True}
 
 in_the_triggerer = dag_of("in_the_triggerer", CreateAigcAudioTaskOperator, **there)
