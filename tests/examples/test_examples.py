@@ -199,7 +199,7 @@ def test_the_dag_after_them_lists_the_films_of_all_the_events_that_started_it(
         return SimpleNamespace(extra={"files": [{"uri": file, "length": 1234} for file in files]})
 
     list_files = module.publish.get_task("list_files").python_callable
-    assert list_files(**{name: {module.SHORTS: [event("a", "b"), event("c")], "another": [event("d")]}}) == [
+    assert list_files(**{name: {module.SHORTS.uri: [event("a", "b"), event("c")], "another": [event("d")]}}) == [
         f"{file}: 1,234 bytes" for file in "abcd"
     ]
     assert list_files() == []
