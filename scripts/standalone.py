@@ -257,13 +257,13 @@ class AirflowStandalone(Airflow):
         psutil.wait_procs(killed, timeout=20)
 
 
-def wait_for(what: str, condition: Callable[[], T | None], seconds: float) -> T:
-    """Ask twice a second until ``condition`` gives something true; return that. RuntimeError after ``seconds``."""
+def wait_for(what: str, condition: Callable[[], T | None], seconds: float, every: float = 0.5) -> T:
+    """Ask, at this interval, until ``condition`` gives something true; return that. RuntimeError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > deadline:
             raise RuntimeError(f"Waited {seconds} s in vain until {what}")
-        time.sleep(0.5)
+        time.sleep(every)
     return found
 
 

@@ -17,7 +17,7 @@ class Patience:
     :param call_throttled: for how long a call is repeated that is throttled: hundreds of workers may be before it.
     :param room_backoff: the first pause of a create that waits for room; each further one may be longer.
     :param room_backoff_limit: the longest such pause.
-    :param room_stay: for how long at least a create waits in the triggerer. Airflow may notice 5 s late ([workers]
+    :param resume_stay: for how long at least a task stays in the triggerer. Airflow may notice 5 s late ([workers]
         min_heartbeat_interval) that the process of a deferred task has ended, and fails a task that was resumed
         before that, as "finished with state success, but the task instance's state attribute is queued"
         (github.com/apache/airflow/issues/72716).
@@ -35,7 +35,7 @@ class Patience:
     call_throttled: float = 300.0
     room_backoff: float = 5.0
     room_backoff_limit: float = 60.0
-    room_stay: float = 8.0
+    resume_stay: float = 8.0
     poll_backoff_limit: float = 60.0
     poll_trouble: float = 300.0
     not_found_grace: float = 30.0
@@ -51,7 +51,7 @@ SHORT = Patience(
     call_throttled=3.0,
     room_backoff=0.05,
     room_backoff_limit=0.6,
-    room_stay=0.05,
+    resume_stay=0.05,
     poll_backoff_limit=0.5,
     poll_trouble=0.3,
     not_found_grace=3.0,

@@ -130,7 +130,7 @@ class Line:
         :param on_place: is called with the place and how many wait, at once and then once a minute.
         """
         loop = asyncio.get_running_loop()
-        turn = _Turn(ticket, waits, loop.time() + patience().room_stay, loop.create_future())
+        turn = _Turn(ticket, waits, loop.time() + patience().resume_stay, loop.create_future())
         bisect.insort(self._queue, turn, key=_ticket)
         self._refused(ticket)
         self._pump()

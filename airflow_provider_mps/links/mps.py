@@ -39,9 +39,11 @@ class XComLink(BaseOperatorLink):
 
     @property
     def name(self) -> str:
+        """What the link is called on the task's page."""
         return self.label
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return where it leads now; an empty text while there is nothing to see."""
         # Airflow 3 asks on the worker, where the operator itself knows; Airflow 2 on the web server.
         here = getattr(operator, "files", None)
 

@@ -16,6 +16,7 @@ from airflow_provider_mps.api.errors import MpsError, TaskFailedError, WaitTimeo
 from airflow_provider_mps.api.requests import task_id
 from airflow_provider_mps.api.tasks import CONSOLE_XCOM, FAMILIES, TaskFamily, TaskStatus, check_family, in_seconds
 from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.triggers.resuming import may_be_resumed
 
 _MARKED = ("success", "failed", "skipped")
 """The states that a user can give a task instance to end it."""
@@ -127,6 +128,7 @@ class MpsTaskTrigger(BaseTrigger):
         family = FAMILIES[self.kind]
         hook = MpsHook(self.mps_conn_id)
         xcoms = None
+        trigger_began = time.monotonic()
         accepted = self.accepted_at is not None
         began = time.time() if self.accepted_at is None else self.accepted_at
         try:
@@ -146,21 +148,24 @@ class MpsTaskTrigger(BaseTrigger):
             if self.xcoms is not None and self.trigger_id is not None:  # dag.test() gives none, and takes no such end
                 xcoms = self._pushed(family, status, status.files_to_push(hook.settings.site, self.store_cos_param))
         except WaitTimeoutError as error:
-            yield self._event("timeout", error.written())
+            event = self._event("timeout", error.written())
         except TaskFailedError as error:
-            yield self._event("failed", error.written())
+            event = self._event("failed", error.written())
         except MpsError as error:
-            yield self._event("error", error.written())
+            event = self._event("error", error.written())
         except Exception as error:
             # What came unexpectedly may quote anything, so its kind alone goes into the event.
             self.log.exception("Waiting for task %s failed", self.mps_task_id)
-            yield self._event("error", f"{type(error).__name__} in the triggerer; its log has the details")
+            event = self._event("error", f"{type(error).__name__} in the triggerer; its log has the details")
         else:
             if xcoms is not None:
                 log_files(self.log, family, status)
                 yield TaskSuccessEvent(xcoms=xcoms)  # its repr, which Airflow logs, is the state alone
                 return
-            yield self._event("done", f"{family.title} task {self.mps_task_id} is done")
+            event = self._event("done", f"{family.title} task {self.mps_task_id} is done")
+        if self.seconds_before_timeout is None:  # else no worker began this
+            await may_be_resumed(self, trigger_began)
+        yield event
 
     @property
     def _deadline(self) -> float | None:

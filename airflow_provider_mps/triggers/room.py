@@ -12,6 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_mps.api.errors import MpsError
 from airflow_provider_mps.api.tasks import FAMILIES
 from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.triggers.resuming import may_be_resumed
 
 _READING_AGAIN_SECONDS, _READINGS = 5.0, 10
 
@@ -67,6 +68,7 @@ class MpsRoomTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait in line."""
+        began = time.monotonic()
         try:
             async with asyncio.timeout(None if self.deadline is None else max(0.0, self.deadline - time.time())):
                 hook = MpsHook(self.mps_conn_id)
@@ -76,16 +78,18 @@ class MpsRoomTrigger(BaseTrigger):
                 of_model = line(hook.settings, FAMILIES[self.kind], self.model)
                 await of_model.wait(self.ticket, waits=self.waits, on_place=self._log_place)
         except TimeoutError:
-            yield self._event("timeout", "there was no room in time")
+            event = self._event("timeout", "there was no room in time")
         except MpsError as error:
-            yield self._event("error", str(error))
+            event = self._event("error", error.what)
         except Exception as error:
             # What came unexpectedly may quote anything, so its kind alone goes into the event.
             self.log.exception("Waiting for room failed")
-            yield self._event("error", f"{type(error).__name__} in the triggerer; its log has the details")
+            event = self._event("error", f"{type(error).__name__} in the triggerer; its log has the details")
         else:
             self.log.info("There may be room after %.0f s: a worker sends the create.", self._waited)
-            yield self._event("room", "there may be room")
+            event = self._event("room", "there may be room")
+        await may_be_resumed(self, began)
+        yield event
 
     @property
     def _waited(self) -> float:

@@ -32,6 +32,7 @@ AS_JSON = {
     "sts_endpoint": "sts.example",
     "cos_region": "ap-guangzhou",
     "cos_endpoint": "https://cos.example",
+    "endpoint": "https://mps.example",
     "proxy": "http://proxy.example:3128",
     "verify": False,
     "timeout": 5,

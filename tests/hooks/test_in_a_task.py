@@ -1,15 +1,12 @@
 """MpsHook in a task of a DAG author's own, with Airflow's retries."""
 
-import re
 from pathlib import Path
 from typing import Any
 
-import pendulum
 import pytest
 from airflow import settings
 
 from airflow_provider_mps.emulator import MpsEmulator
-from tests.doubles.airflows import DAG
 from tests.doubles.emulators import CREATE
 from tests.hooks.dags import hook_in_a_task
 
@@ -43,10 +40,3 @@ class TestRetries:
         instance = run_dag(way)
         assert (instance.state, instance.try_number) == ("success", 2)
         assert len(emulator.tasks) == 1
-
-
-def test_the_snippet_of_the_docs_is_a_dag() -> None:
-    [snippet] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "hook.md").read_text(), re.DOTALL)
-    with DAG("snippet", schedule=None, start_date=pendulum.datetime(2026, 1, 1)) as dag:
-        exec(snippet, {"__name__": "snippet"})
-    assert dag.get_task("wait").upstream_task_ids == {"create"}

@@ -83,8 +83,8 @@ def test_from_the_first_second_of_the_wait_there_is_a_link_to_the_console(
 
 @pytest.mark.parametrize("waiting", WAITINGS, ids=str)
 def test_the_link_to_the_console_stays_when_the_wait_fails(waiting: Waiting, emulator: MpsEmulator) -> None:
-    emulator.fault("fail", times=100)
     instance = waiting.task_instance(emulator, CONN_ID)
+    emulator.fault("error", waiting.describe, code="UnauthorizedOperation", times=None)
     made: list[Any] = []
 
     def make() -> Any:

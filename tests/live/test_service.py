@@ -79,7 +79,7 @@ def test_an_unknown_task_is_said_to_be_unknown(facts, family, word):
 @pytest.mark.live(creates=0)
 def test_a_region_of_mainland_china_is_refused_by_name_on_the_international_site(service, monkeypatch):
     service.connect("elsewhere", monkeypatch, site="intl", region="ap-guangzhou")
-    with pytest.raises(InvalidConnectionError, match=r"region: .*ap-guangzhou.*; nothing was sent"):
+    with pytest.raises(InvalidConnectionError, match=r"region: .*ap-guangzhou"):
         MpsHook("elsewhere").call("DescribeAigcAudioTask", {"TaskId": "airflow-live"})
 
 

@@ -177,7 +177,9 @@ def test_an_error_that_ends_a_task_is_said_in_short_lines_first(
     assert seen in what[:SHOWN]
     assert str(error).startswith(what.removesuffix("."))
     advice, _, link = advice.partition(": https://")
-    assert link.removesuffix("/tasks/vod") == ("console.tencentcloud.com/mps" if error.in_console else "")
+    assert link.removesuffix("/aigc/tasks").removesuffix("/tasks/vod-list") == (
+        "console.tencentcloud.com/mps" if error.in_console else ""
+    )
     assert max(len(cost), len(advice)) <= SHOWN
     assert no_secret_in(logged.lines)
 

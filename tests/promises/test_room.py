@@ -194,7 +194,7 @@ def test_a_create_stays_until_airflow_has_seen_its_process_end_and_lets_others_b
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stay = 1.0
-    bearing = replace(patience.patience(), room_stay=stay)
+    bearing = replace(patience.patience(), resume_stay=stay)
     monkeypatch.setattr(room, "patience", lambda: bearing)
     let_out = []
 

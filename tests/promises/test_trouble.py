@@ -244,7 +244,7 @@ def test_a_failed_task_ends_in_three_short_lines(waiting: Waiting, mps: MpsEmula
     waited = "" if waiting.way.creates else " of waiting"
     assert re.fullmatch(rf"FAIL after \d+ s{waited}: The prompt names a person\.", what)
     assert cost == "Whether a task that failed is billed is not known"
-    assert advice.endswith(": https://console.tencentcloud.com/mps")
+    assert advice.endswith(": https://console.tencentcloud.com/mps/aigc/tasks")
     assert str(error).startswith(what)
 
 
@@ -264,4 +264,4 @@ def test_so_does_a_wait_whose_time_is_over(waiting: Waiting, limit: str, mps: Mp
     retried = not isinstance(error, AirflowSensorTimeout)
     to_do = "A retry of this Airflow task goes on" if retried else "Airflow does not retry a sensor's timeout: clear"
     assert advice.startswith(to_do)
-    assert advice.endswith(": https://console.tencentcloud.com/mps")
+    assert advice.endswith(": https://console.tencentcloud.com/mps/aigc/tasks")
