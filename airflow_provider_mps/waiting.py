@@ -8,6 +8,8 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.triggers.base import BaseTrigger
+
 from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError, sentences
 from airflow_provider_mps.api.requests import count, flag
 from airflow_provider_mps.api.tasks import MPS_CONSOLE_XCOM, TaskState
@@ -103,6 +105,12 @@ class WaitsForTask(BaseOperator):
         """Hand the wait to the triggerer; the task goes on in ``execute_complete``, or ends there."""
         if self.end_from_trigger and (reason := self._needs_a_worker()):
             self.log.info("end_from_trigger: a worker ends this task all the same: %s.", reason)
+        if self.abort_on_kill and self.family.can_abort and not hasattr(BaseTrigger, "on_kill"):
+            self.log.info(
+                "If you end this Airflow task while it is deferred, task %s goes on at MPS and may be billed: triggers "
+                "hear of that from Airflow 3.3 on. With deferrable=False a worker aborts it, while it waits at MPS.",
+                mps_task_id,
+            )
         self.defer(
             trigger=MpsTaskTrigger(
                 kind=self.family.kind,
