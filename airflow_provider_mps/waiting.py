@@ -8,16 +8,18 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.triggers.base import BaseTrigger
+
 from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError, sentences
 from airflow_provider_mps.api.requests import count, flag
-from airflow_provider_mps.api.tasks import TaskState
+from airflow_provider_mps.api.tasks import MPS_CONSOLE_XCOM, TaskState
 from airflow_provider_mps.api.usage import USAGE_XCOM, Asked, Usage, usage
 from airflow_provider_mps.compat import BaseOperator, XCom
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.metrics import count as count_usage
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
-from airflow_provider_mps.links.mps import MPS_CONSOLE_XCOM, XComLink
+from airflow_provider_mps.links.mps import XComLink
 from airflow_provider_mps.triggers.mps import CAN_BE_ALL, MpsTaskTrigger, log_change, log_files
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class WaitsForTask(BaseOperator):
         It is a convenience: where it cannot be had, the wait goes on without it.
         """
         with suppress(Exception):
-            url = f"{hook.settings.site.console}{self.family.console_page}"
+            url = self.family.console_url(hook.settings.site)
             self.files = {**self.files, MPS_CONSOLE_XCOM: url}
             if context is not None:
                 context["ti"].xcom_push(key=MPS_CONSOLE_XCOM, value=url)
@@ -103,6 +105,12 @@ class WaitsForTask(BaseOperator):
         """Hand the wait to the triggerer; the task goes on in ``execute_complete``, or ends there."""
         if self.end_from_trigger and (reason := self._needs_a_worker()):
             self.log.info("end_from_trigger: a worker ends this task all the same: %s.", reason)
+        if self.abort_on_kill and self.family.can_abort and not hasattr(BaseTrigger, "on_kill"):
+            self.log.info(
+                "If you end this Airflow task while it is deferred, task %s goes on at MPS and may be billed: triggers "
+                "hear of that from Airflow 3.3 on. With deferrable=False a worker aborts it, while it waits at MPS.",
+                mps_task_id,
+            )
         self.defer(
             trigger=MpsTaskTrigger(
                 kind=self.family.kind,

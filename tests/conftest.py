@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,13 @@ def short_memory_for_secrets() -> Iterator[None]:
     from tests.doubles.logs import forget_secrets
 
     forget_secrets()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def database_of_airflow_2(request: pytest.FixtureRequest) -> None:
+    """There a sensor in mode reschedule reads it itself."""
+    if version("apache-airflow").startswith("2."):
+        request.getfixturevalue("airflow_db")
 
 
 @pytest.fixture(scope="session")

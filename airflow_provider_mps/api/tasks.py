@@ -23,6 +23,8 @@ from airflow_provider_mps.api.settings import Site
 from airflow_provider_mps.api.trouble import Trouble
 
 CONSOLE_XCOM = "cos_console_url"
+MPS_CONSOLE_XCOM = "_link_MpsConsoleLink"
+"""Where Airflow 3 keeps the link when a try ends, and looks for it at any time."""
 _BUCKET_OR_REGION = re.compile(r"[a-z0-9-]{1,100}")
 _FORMAT = re.compile(r"\.(\w{1,5})(?:;.*)?$", re.ASCII)
 _NAMED_PARTS = 10
@@ -152,6 +154,10 @@ class TaskFamily:
     read_durations: Callable[[Response], Iterable[float]] = lambda response: ()
     read_resolution: Callable[[Response], str] = lambda response: ""
     failures_are_free: bool = False
+
+    def console_url(self, site: Site) -> str:
+        """The page of the console that lists such tasks."""
+        return f"{site.console}{self.console_page}"
 
     def status(self, task_id: str, response: Response) -> TaskStatus:
         """The status that a ``Response`` of the describe action gives."""

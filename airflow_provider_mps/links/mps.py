@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from airflow_provider_mps.api.cos import CosObject, reachable_url
-from airflow_provider_mps.api.tasks import CONSOLE_XCOM
+from airflow_provider_mps.api.tasks import CONSOLE_XCOM, MPS_CONSOLE_XCOM
 from airflow_provider_mps.compat import BaseOperatorLink, XCom, mask_secret
 from airflow_provider_mps.hooks.mps import MpsHook
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MPS_CONSOLE_XCOM = "_link_MpsConsoleLink"
-"""Where Airflow 3 keeps the link when a try ends, and looks for it at any time."""
 FILES = ("cos_urls", "urls")
 """The keys of lists that hold files of any kind."""
 
