@@ -63,7 +63,7 @@ def run(airflow_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     }
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
 
-    def run_recipe(name: str, **conf: Any) -> Ran:
+    def run_recipe(name: str, fails: str = "", **conf: Any) -> Ran:
         path = dags / f"{name}.py"
         path.write_text(RECIPES[name])
         spec = importlib.util.spec_from_file_location(name, path)
@@ -75,6 +75,8 @@ def run(airflow_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
             conf["folder"] = kept.as_uri()
         with MpsEmulator(wait_seconds=0, run_seconds=0, requests_per_second=None) as emulator:
             own = emulator.connection
+            if fails:
+                emulator.fault("fail", fails, times=None)
             emulator.accept_credential("tv-id", "tv-key", account="television")
             for conn_id, keys in {
                 "default": {},
@@ -123,3 +125,8 @@ def test_the_report_counts_what_came(run: Callable[..., Ran]) -> None:
     assert report["aigc_audio MiniMaxMusic"]["files"] == 2
     assert report["aigc_audio MiniMaxMusic"]["seconds"] > 0
     assert report["aigc_image Hunyuan"] == {"files": 1, "seconds": 0}
+
+
+def test_the_report_leaves_out_what_failed(run: Callable[..., Ran]) -> None:
+    report = run("cost_report", fails="CreateAigcImageTask").xcom("report")
+    assert list(report) == ["aigc_audio MiniMaxMusic"]
