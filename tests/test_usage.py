@@ -30,6 +30,7 @@ def run(cls: type[Any], *, retries: int = 0, **arguments: Any) -> Outcome:
     return ends(TaskInstance(lambda: cls(**told), retries).run)
 
 
+@pytest.mark.usefixtures("airflow_db")  # which a sensor that reschedules reads before Airflow 3
 @pytest.mark.parametrize("waiting", WAITINGS, ids=str)
 def test_each_way_of_waiting_tells_what_was_made(emulator: MpsEmulator, waiting: Waiting) -> None:
     outcome = ends(waiting.task_instance(emulator, "tencent_mps_default").run)

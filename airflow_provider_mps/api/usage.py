@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
@@ -54,14 +54,15 @@ class Usage(Asked):
     billed: NotRequired[bool]
 
 
-def asked_for(shape: RequestShape, arguments: Mapping[str, Any]) -> Asked:
+def asked_for(shape: RequestShape, arguments: Callable[[], Mapping[str, Any]]) -> Asked:
     """What a request tells of its task's cost.
 
-    :param arguments: those that it was created by. They may be rendered anew since, so nothing is raised for them.
+    :param arguments: gives those that it was created by. They may be rendered anew since, so an argument that cannot be
+        sent any more is no error here.
     """
     found, params = Asked(), dict[str, Any]()
     with suppress(InvalidArgumentError):
-        params = shape.build(arguments)
+        params = shape.build(arguments())
     if model := _text(params.get("ModelName")):
         found["model"] = model
     if version := _text(params.get("ModelVersion")):

@@ -43,7 +43,7 @@ _ANSWERS_TO_BELIEVE = 3
 class CreateTaskOperator(WaitsForRoom):
     """Creates a task of one family and, if wanted, waits for it. Base of the operators below.
 
-    Returns the TaskId. Having waited, it also pushes the XComs ``result`` and the lists of URLs of its family.
+    Returns the TaskId. Having waited, it also pushes the XComs ``result``, ``usage`` and its family's lists of URLs.
 
     :param mps_conn_id: the Airflow connection.
     :param cos_region: the region of the buckets in ``cos://bucket/key``; the connection's ``cos_region`` where it is
@@ -251,7 +251,8 @@ class CreateTaskOperator(WaitsForRoom):
 
     @property
     def asked(self) -> Asked:
-        return asked_for(self.request, self._arguments())
+        """What the request tells of the task's cost."""
+        return asked_for(self.request, self._arguments)
 
     def _deadline(self, turn: Turn, waits_from: float) -> float | None:
         """The POSIX time at which the wait for the task's end is over."""

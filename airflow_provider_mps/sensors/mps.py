@@ -59,7 +59,7 @@ def _as_template(sensor: TaskSensor, value: Any) -> str | None:
 class TaskSensor(WaitsForTask, BaseSensorOperator):
     """Waits for a task of one family. Base of the sensors below.
 
-    Returns the result, and pushes the lists of URLs of its family.
+    Returns the result, and pushes the lists of URLs of its family, and what the task made as ``usage``.
 
     :param mps_task_id: the TaskId, such as the output of a create operator.
     :param mps_conn_id: the Airflow connection.
