@@ -42,4 +42,4 @@ def _console(task: Any) -> str:
     except Exception:  # the error that is told comes first
         return ""
     family = getattr(task, "family", None)
-    return f"{site.console}{family.console_page}" if family else f"{site.console}/mps"
+    return family.console_url(site) if family else f"{site.console}/mps"

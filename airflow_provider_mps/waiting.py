@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError, sentences
 from airflow_provider_mps.api.requests import count, flag
+from airflow_provider_mps.api.tasks import MPS_CONSOLE_XCOM
 from airflow_provider_mps.compat import BaseOperator, XCom
 from airflow_provider_mps.hooks.connection import checked_id
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
-from airflow_provider_mps.links.mps import MPS_CONSOLE_XCOM, XComLink
+from airflow_provider_mps.links.mps import XComLink
 from airflow_provider_mps.triggers.mps import CAN_BE_ALL, MpsTaskTrigger, log_change, log_files
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class WaitsForTask(BaseOperator):
         It is a convenience: where it cannot be had, the wait goes on without it.
         """
         with suppress(Exception):
-            url = f"{hook.settings.site.console}{self.family.console_page}"
+            url = self.family.console_url(hook.settings.site)
             self.files = {**self.files, MPS_CONSOLE_XCOM: url}
             if context is not None:
                 context["ti"].xcom_push(key=MPS_CONSOLE_XCOM, value=url)

@@ -23,6 +23,8 @@ from airflow_provider_mps.api.settings import Site
 from airflow_provider_mps.api.trouble import Trouble
 
 CONSOLE_XCOM = "cos_console_url"
+MPS_CONSOLE_XCOM = "_link_MpsConsoleLink"
+"""Where Airflow 3 keeps the link when a try ends, and looks for it at any time."""
 _BUCKET_OR_REGION = re.compile(r"[a-z0-9-]{1,100}")
 _FORMAT = re.compile(r"\.(\w{1,5})(?:;.*)?$", re.ASCII)
 _NAMED_PARTS = 10
@@ -148,6 +150,10 @@ class TaskFamily:
     must_have_files: Callable[[Response], bool] = lambda response: True
     can_abort: bool = False
     cost_of_failure: str = _NOT_KNOWN
+
+    def console_url(self, site: Site) -> str:
+        """The page of the console that lists such tasks."""
+        return f"{site.console}{self.console_page}"
 
     def status(self, task_id: str, response: Response) -> TaskStatus:
         """The status that a ``Response`` of the describe action gives."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from airflow_provider_mps.api.cos import CosObject, reachable_url
-from airflow_provider_mps.api.tasks import CONSOLE_XCOM
+from airflow_provider_mps.api.tasks import CONSOLE_XCOM, MPS_CONSOLE_XCOM
 from airflow_provider_mps.compat import BaseOperatorLink, XCom, mask_secret
 from airflow_provider_mps.hooks.mps import MpsHook
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MPS_CONSOLE_XCOM = "_link_MpsConsoleLink"
-"""Where Airflow 3 keeps the link when a try ends, and looks for it at any time."""
 FILES = ("cos_urls", "urls")
 """The keys of lists that hold files of any kind."""
 
@@ -39,9 +37,11 @@ class XComLink(BaseOperatorLink):
 
     @property
     def name(self) -> str:
+        """What the link is called on the task's page."""
         return self.label
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return where it leads now; an empty text while there is nothing to see."""
         # Airflow 3 asks on the worker, where the operator itself knows; Airflow 2 on the web server.
         here = getattr(operator, "files", None)
 

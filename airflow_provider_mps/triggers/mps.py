@@ -14,7 +14,16 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_mps.api.errors import MpsError, TaskFailedError, WaitTimeoutError
 from airflow_provider_mps.api.requests import task_id
-from airflow_provider_mps.api.tasks import CONSOLE_XCOM, FAMILIES, TaskFamily, TaskStatus, check_family, in_seconds
+from airflow_provider_mps.api.settings import Site
+from airflow_provider_mps.api.tasks import (
+    CONSOLE_XCOM,
+    FAMILIES,
+    MPS_CONSOLE_XCOM,
+    TaskFamily,
+    TaskStatus,
+    check_family,
+    in_seconds,
+)
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.resuming import may_be_resumed
 
@@ -146,7 +155,7 @@ class MpsTaskTrigger(BaseTrigger):
             )
             family.check(status, in_seconds(time.time() - began, accepted))
             if self.xcoms is not None and self.trigger_id is not None:  # dag.test() gives none, and takes no such end
-                xcoms = self._pushed(family, status, status.files_to_push(hook.settings.site, self.store_cos_param))
+                xcoms = self._pushed(family, status, hook.settings.site)
         except WaitTimeoutError as error:
             event = self._event("timeout", error.written())
         except TaskFailedError as error:
@@ -177,8 +186,9 @@ class MpsTaskTrigger(BaseTrigger):
         own: float = timeout.timestamp() - self.seconds_before_timeout
         return own if self.deadline is None else min(own, self.deadline)
 
-    def _pushed(self, family: TaskFamily, status: TaskStatus, files: dict[str, Any]) -> dict[str, Any]:
-        named = {"task_id": status.task_id, "result": family.result(status)}
+    def _pushed(self, family: TaskFamily, status: TaskStatus, site: Site) -> dict[str, Any]:
+        files = status.files_to_push(site, self.store_cos_param)
+        named = {"task_id": status.task_id, "result": family.result(status), MPS_CONSOLE_XCOM: family.console_url(site)}
         if "cos_uris" not in files:  # a link to a file in a bucket has to be signed, by a worker
             named |= {key: urls[0] for key, urls in files.items() if urls}
         elif CONSOLE_XCOM in files:

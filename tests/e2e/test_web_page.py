@@ -47,9 +47,8 @@ class Web:
         self.task(dag_id, run_id, task_id, "details")
         heading = self.page.get_by_role("heading", name="Extra Links")
         expect(heading).to_be_visible()
-        return {
-            link.inner_text(): link.get_attribute("href") for link in heading.locator("..").get_by_role("link").all()
-        }
+        buttons = heading.locator("..").get_by_role("link")
+        return {button.inner_text(): button.get_attribute("href") for button in buttons.all()}
 
     def wait_for_task(self, dag_id: str, run_id: str, task_id: str, *states: str) -> None:
         wait_for(
@@ -146,9 +145,6 @@ def test_listen_plays_what_was_made_and_what_was_kept(web: Web) -> None:
     web.plays("Listen")
     assert set(web.links("generate_soundtrack", run_id, "keep_file")) == {"Listen"}
     web.plays("Listen")
-    web.task("generate_soundtrack", run_id, "create_soundtrack")
-    expect(web.page.get_by_text("is DONE")).to_be_visible()
-    web.picture("log.png")
     web.page.goto(f"{web.airflow.url}/dags/generate_soundtrack/runs/{run_id}")
     expect(web.page.get_by_text("2 Task Instances")).to_be_visible()
     web.picture("run.png")
@@ -165,6 +161,19 @@ def test_watch_plays_what_edit_media_made(web: Web) -> None:
     ):
         assert set(web.links("soundtrack_for_a_video", run_id, task_id)) == labels, task_id
     web.plays("Watch")
+
+
+# The log
+
+
+def test_the_log_of_a_failure_says_first_what_happened_what_it_cost_and_what_to_do(web: Web) -> None:
+    web.emulator.fault("fail", "CreateAigcAudioTask", message="The prompt names a person.")
+    run_id = web.airflow.trigger("generate_soundtrack")
+    web.wait_for_task("generate_soundtrack", run_id, "create_soundtrack", "up_for_retry")
+    web.task("generate_soundtrack", run_id, "create_soundtrack")
+    for line in ("The prompt names a person.", "is billed", "A retry makes"):
+        expect(web.page.get_by_text(line).first).to_be_in_viewport()
+    web.picture("log.png")
 
 
 # A person approves

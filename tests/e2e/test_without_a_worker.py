@@ -110,8 +110,7 @@ def test_a_sensor_that_begins_and_ends_in_the_triggerer_uses_no_workers_slot(ran
 def test_what_it_pushes_is_what_a_worker_would_push(ran: Ran) -> None:
     [pulled], [waited] = ran.tasks["pulled"], ran.tasks["waited"]
     assert ran.on_a_worker("pulled") != []
-    by_worker = ran.xcoms(pulled)
-    assert by_worker.pop("_link_StoredInCosLink") == ""  # a link that leads nowhere
+    by_worker = {key: value for key, value in ran.xcoms(pulled).items() if value != ""}  # links that lead nowhere
     assert ran.xcoms(waited) == by_worker
     assert {"return_value", "audio_urls", "_link_ListenLink"} <= set(ran.xcoms(waited))
 
@@ -123,10 +122,7 @@ def test_a_create_that_ends_in_the_triggerer_is_not_resumed_and_leaves_all_that_
         assert xcoms["result"]["TaskId"] == xcoms["return_value"]
         assert xcoms["audio_urls"] == [info["Url"] for info in xcoms["result"]["AudioInfos"]]
         # Each line of a resumed task is in the log of its one try: this is what the second visit to a worker says.
-        log = ran.airflow.api(
-            "GET", f"/dags/{DAG_ID}/dagRuns/{ran.run_id}/taskInstances/batch/logs/1?map_index={task['map_index']}"
-        )
-        said = "\n".join(str(line["event"]) for line in log["content"])
+        said = ran.airflow.task_log(DAG_ID, ran.run_id, "batch", map_index=task["map_index"])
         assert said.count("Worker startup parse complete") == 1
         assert f"task {xcoms['return_value']} is DONE: 1 wav" in said
     assert [task["state"] for task in ran.tasks["batch_kept"]] == ["success"]

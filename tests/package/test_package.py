@@ -70,7 +70,7 @@ def test_the_dag_of_the_readme_and_its_test_work_with_the_wheel_alone(tmp_path: 
     for file in ("dags/morning_music.py", "tests/test_morning_music.py"):
         path = tmp_path / "music" / file
         path.parent.mkdir(parents=True)
-        path.write_text(blocks("python", f"`{file}`")[0])
+        path.write_text(blocks("python", f"**{file}**")[0])
     commands = blocks("", "`dag.test()` needs")[0]
     # As in a new terminal, in which nothing but the new environment is known.
     home = {"HOME": str(tmp_path), "PATH": f"{tmp_path / 'venv/bin'}{os.pathsep}{os.defpath}", "LANG": "C.UTF-8"}

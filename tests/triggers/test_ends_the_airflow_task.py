@@ -58,7 +58,12 @@ def test_a_sensor_leaves_what_a_worker_would_and_asks_no_second_time(emulator: M
     result, xcoms = run_task(AigcAudioTaskSensor(task_id="wait", mps_task_id=task_id))
     assert asked < emulator.count(DESCRIBE)
     assert isinstance(event, TaskSuccessEvent)
-    assert event.xcoms == {**xcoms, "return_value": result, "_link_ListenLink": xcoms["audio_urls"][0]}
+    assert event.xcoms == {
+        **xcoms,
+        "return_value": result,
+        "_link_ListenLink": xcoms["audio_urls"][0],
+        "_link_MpsConsoleLink": "https://console.tencentcloud.com/mps/aigc/tasks",
+    }
 
 
 def test_a_create_leaves_its_task_id_its_result_and_the_files(emulator: MpsEmulator) -> None:
