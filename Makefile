@@ -14,7 +14,7 @@ CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 	"Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is " + sys.version.split()[0] + \
 	". Name another one: make PYTHON=python3.12")
 
-.PHONY: demo test e2e compat chromium cluster servers fuzz live lint docs dist ui constraints clean
+.PHONY: demo test e2e screenshots compat chromium cluster servers fuzz live lint docs dist ui constraints clean
 
 demo: $(READY)
 	$(BIN)/python -m scripts.demo $(DAG)
@@ -25,6 +25,10 @@ test: $(READY)
 
 e2e: $(READY)
 	$(BIN)/python -m pytest -m e2e
+
+# The pictures of Airflow's web page in the docs.
+screenshots: $(READY)
+	MPS_SCREENSHOTS=docs/images $(BIN)/python -m pytest -m e2e tests/e2e/test_web_page.py
 
 # Each Airflow from 2.11 on, or those of RELEASES="2.11.2 3.0.6".
 compat: $(READY)
