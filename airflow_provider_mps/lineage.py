@@ -70,7 +70,7 @@ def describe_outlets(
             events[outlet].extra = dict(extra)
             continue
         for uri, said in files.items():
-            # Airflow takes ASCII alone (2.11, 3.0), or does so on MySQL (3.3). What is percent-encoded already stays so.
+            # Airflow takes ASCII alone (2.11, 3.0), or on MySQL (3.3). What is percent-encoded already stays so.
             events[outlet].add(Asset(uri=quote(uri, safe=_IN_URIS)), extra=dict(said))
 
 
