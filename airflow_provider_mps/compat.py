@@ -13,6 +13,8 @@ if TYPE_CHECKING:
         AirflowNotFoundException as AirflowNotFoundException,
         AirflowSensorTimeout as AirflowSensorTimeout,
         AirflowTaskTimeout as AirflowTaskTimeout,
+        Asset as Asset,
+        AssetAlias as AssetAlias,
         BaseHook as BaseHook,
         BaseOperator as BaseOperator,
         BaseOperatorLink as BaseOperatorLink,
@@ -33,6 +35,8 @@ _PLACES = {
     "AirflowNotFoundException": _EXCEPTIONS,
     "AirflowSensorTimeout": _EXCEPTIONS,
     "AirflowTaskTimeout": _EXCEPTIONS,
+    "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
+    "AssetAlias": ("airflow.sdk", "airflow.datasets:DatasetAlias"),
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
     "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
     "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
@@ -52,7 +56,8 @@ Airflow 2.11.0 and 3.0 hold its 1.7, where there is none, and those of 3.3.2 its
 def __getattr__(name: str) -> Any:
     for place in _PLACES.get(name, ()):
         with suppress(ImportError, AttributeError):
-            found = globals()[name] = getattr(import_module(place), name)
+            module, _, other_name = place.partition(":")
+            found = globals()[name] = getattr(import_module(module), other_name or name)
             return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

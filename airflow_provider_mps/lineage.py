@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from airflow_provider_mps.api.cos import CosObject
 from airflow_provider_mps.api.redaction import plain_url
@@ -13,15 +13,22 @@ from airflow_provider_mps.api.redaction import plain_url
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_mps.api.usage import Usage
 
-def operator_lineage(inputs: Iterable[str], outputs: Iterable[str]) -> Any:
+_IN_URIS = "!$%&'()*+,/:;=@[]~"
+
+
+def operator_lineage(inputs: Iterable[str], outputs: Iterable[str], made: Usage | None = None) -> Any:
     """OpenLineage's view of a task, from URLs and URIs, or None where the openlineage provider is not installed.
 
     What may be secret in a URL is left out; so is a value that cannot be parsed as one.
+
+    :param made: what the task made, for the run facet ``mps_usage``.
     """
     try:
-        from airflow.providers.common.compat.openlineage.facet import Dataset
-        from airflow.providers.openlineage.extractors import OperatorLineage  # type: ignore[import-not-found]
+        import attrs
+        from airflow.providers.common.compat.openlineage.facet import Dataset, RunFacet
+        from airflow.providers.openlineage.extractors import OperatorLineage
     except ImportError:
         return None
 
@@ -32,18 +39,39 @@ def operator_lineage(inputs: Iterable[str], outputs: Iterable[str]) -> Any:
             in_cos = CosObject.from_url(uri)
             with suppress(ValueError):
                 part = urlsplit(in_cos.uri if in_cos else plain_url(uri))
-                found.append(Dataset(namespace=f"{part.scheme}://{part.netloc}", name=part.path.lstrip("/")))
+                namespace, name = f"{part.scheme}://{part.netloc}", part.path.lstrip("/")
+                if part.scheme == "file":  # as the spec, and Airflow's own provider, common-io, name it
+                    namespace, name = namespace.removesuffix("://"), part.path
+                found.append(Dataset(namespace=namespace, name=name))
         return found
 
-    return OperatorLineage(inputs=datasets(inputs), outputs=datasets(outputs))
+    facets = {}
+    if made is not None:
+        facet = attrs.make_class("MpsUsageRunFacet", list(made), bases=(RunFacet,))
+        facets["mps_usage"] = facet(**made)
+    return OperatorLineage(inputs=datasets(inputs), outputs=datasets(outputs), run_facets=facets)
 
 
-def describe_outlets(context: Context, outlets: Iterable[Any], extra: Mapping[str, Any]) -> None:
-    """Give the event of each asset that the task is an outlet of something to say: it is kept, so no signed URL."""
+def describe_outlets(
+    context: Context, outlets: Iterable[Any], extra: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Give the event of each asset that the task is an outlet of something to say: it is kept, so no signed URL.
+
+    :param extra: what is said of all files.
+    :param files: for each file's URI what is said of it: each becomes an asset of the aliases among the outlets.
+    """
     events = context.get("outlet_events")
-    if events is not None:
-        for asset in outlets:
-            events[asset].extra = dict(extra)
+    if events is None:
+        return
+    from airflow_provider_mps.compat import Asset, AssetAlias
+
+    for outlet in outlets:
+        if not isinstance(outlet, AssetAlias):
+            events[outlet].extra = dict(extra)
+            continue
+        for uri, said in files.items():
+            # Airflow's own rule: an asset's URI is ASCII. What is percent-encoded already stays so.
+            events[outlet].add(Asset(uri=quote(uri, safe=_IN_URIS)), extra=dict(said))
 
 
 def references(value: Any) -> list[str]:

@@ -8,11 +8,15 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.triggers.base import BaseTrigger
+
 from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError, sentences
 from airflow_provider_mps.api.requests import count, flag
-from airflow_provider_mps.api.tasks import MPS_CONSOLE_XCOM
+from airflow_provider_mps.api.tasks import MPS_CONSOLE_XCOM, TaskState
+from airflow_provider_mps.api.usage import USAGE_XCOM, Asked, Usage, usage
 from airflow_provider_mps.compat import BaseOperator, XCom
 from airflow_provider_mps.hooks.connection import checked_id
+from airflow_provider_mps.hooks.metrics import count as count_usage
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
 from airflow_provider_mps.links.mps import XComLink
@@ -60,6 +64,8 @@ class WaitsForTask(BaseOperator):
     store_cos_param: Mapping[str, Any] | None = None
     files: Mapping[str, Any] = MappingProxyType({})
     """Where the links lead, by XCom key: to the console, and, once the task is done, to its files."""
+    usage: Usage | None = None
+    """What the task made, once it has ended."""
 
     def check_wait(self, *flags: str) -> None:
         """Check what is used only later, when a task may have been paid for.
@@ -99,6 +105,12 @@ class WaitsForTask(BaseOperator):
         """Hand the wait to the triggerer; the task goes on in ``execute_complete``, or ends there."""
         if self.end_from_trigger and (reason := self._needs_a_worker()):
             self.log.info("end_from_trigger: a worker ends this task all the same: %s.", reason)
+        if self.abort_on_kill and self.family.can_abort and not hasattr(BaseTrigger, "on_kill"):
+            self.log.info(
+                "If you end this Airflow task while it is deferred, task %s goes on at MPS and may be billed: triggers "
+                "hear of that from Airflow 3.3 on. With deferrable=False a worker aborts it, while it waits at MPS.",
+                mps_task_id,
+            )
         self.defer(
             trigger=MpsTaskTrigger(
                 kind=self.family.kind,
@@ -112,10 +124,16 @@ class WaitsForTask(BaseOperator):
                 accepted_at=accepted_at,
                 model=model,
                 ticket=ticket,
+                asked=self.asked,
             ),
             method_name="execute_complete",
             timeout=airflows_timeout(deadline),
         )
+
+    @property
+    def asked(self) -> Asked:
+        """What the request tells of the task's cost; nothing where somebody else made it."""
+        return {}
 
     @property
     def ending(self) -> dict[str, Any]:
@@ -138,7 +156,7 @@ class WaitsForTask(BaseOperator):
         # A triggerer writes them to Airflow's database, whatever the backend is (3.3.2).
         return "" if XCom is BaseXCom else "XComs are kept by a backend, which only workers write to"
 
-    def status_after(self, event: Mapping[str, Any] | None) -> TaskStatus:
+    def status_after(self, context: Context, event: Mapping[str, Any] | None) -> TaskStatus:
         """The status of the task whose wait an event ended. It is polled once more: an event holds no URL.
 
         :raises TaskFailedError: it failed; the event says why.
@@ -154,6 +172,8 @@ class WaitsForTask(BaseOperator):
         if given.get("status") == "timeout":
             raise WaitTimeoutError.read(message)
         if given.get("status") == "failed":
+            if made := given.get(USAGE_XCOM):
+                self.tell_usage(context, made)
             raise TaskFailedError.read(message)
         reason, *parts = message.split("\n")
         stopped = f"The triggerer stopped waiting: {reason}"
@@ -169,6 +189,23 @@ class WaitsForTask(BaseOperator):
             raise InterruptedWaitError(stopped, details=sentences(task, *parts[2:]))
         return status
 
+    def check(self, context: Context, status: TaskStatus, after: str) -> None:
+        """Tell what a task that has ended made, and raise what its family's check does."""
+        if self.family.settled(status):
+            self.tell_usage(context, usage(self.family, status, self.asked))
+        self.family.check(status, after)
+
+    def tell_usage(self, context: Context, made: Usage) -> None:
+        """Count and push what the task made. Where it failed, that is told whatever becomes of the XCom."""
+        self.usage = made
+        count_usage(made)
+        try:
+            context["ti"].xcom_push(key=USAGE_XCOM, value=made)
+        except Exception:
+            if made["state"] != TaskState.FAIL:
+                raise
+            self.log.warning("The XCom %s could not be pushed", USAGE_XCOM, exc_info=True)
+
     def log_change(self, accepted: bool, status: TaskStatus, seconds: float) -> None:
         log_change(self.log, accepted, status, seconds)
 
@@ -181,10 +218,14 @@ class WaitsForTask(BaseOperator):
         for key, value in files.items():
             context["ti"].xcom_push(key=key, value=value)
         self.files = {**self.files, **files}
-        extra = {"mps_task_id": status.task_id, "files": files.get("cos_uris", []), "durations": list(status.durations)}
-        describe_outlets(context, self.outlets or (), extra)
+        uris, lengths = files.get("cos_uris", []), list(status.durations)
+        extra = {"mps_task_id": status.task_id, "files": uris, "durations": lengths}
+        of_each: dict[str, dict[str, Any]] = {uri: {"mps_task_id": status.task_id} for uri in uris}
+        if len(lengths) == len(uris):
+            of_each = {uri: of_each[uri] | {"duration": length} for uri, length in zip(uris, lengths, strict=True)}
+        describe_outlets(context, self.outlets or (), extra, of_each)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What MPS read, and what it stored in COS."""
         arguments = [getattr(self, name, None) for name in self.template_fields]
-        return operator_lineage(references(arguments), self.files.get("cos_uris", []))
+        return operator_lineage(references(arguments), self.files.get("cos_uris", []), self.usage)

@@ -15,10 +15,18 @@ import os
 from datetime import timedelta
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, Asset, ObjectStoragePath, Param, task
 
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
+
+try:
+    from airflow.sdk import DAG, Asset, ObjectStoragePath, Param, task
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.datasets import Dataset as Asset
+    from airflow.decorators import task
+    from airflow.io.path import ObjectStoragePath
+    from airflow.models.param import Param
 
 try:
     from airflow.providers.standard.operators.hitl import ApprovalOperator

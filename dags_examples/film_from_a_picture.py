@@ -19,7 +19,6 @@ MPS bills each of the five.
 import os
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_provider_mps.api.compose import lay_soundtrack
 from airflow_provider_mps.operators.mps import (
@@ -30,6 +29,12 @@ from airflow_provider_mps.operators.mps import (
     ProcessMediaOperator,
 )
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
+
+try:
+    from airflow.sdk import DAG, Param
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.models.param import Param
 
 BUCKET = {
     "Bucket": os.environ.get("SOUNDTRACKS_BUCKET", "films-1250000000"),

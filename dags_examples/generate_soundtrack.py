@@ -10,10 +10,15 @@ To run it every day, set `schedule="@daily"`, and do not press Trigger as well: 
 import os
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
+
+try:
+    from airflow.sdk import DAG, Param
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.models.param import Param
 
 with DAG(
     dag_id="generate_soundtrack",

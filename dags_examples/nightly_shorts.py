@@ -10,10 +10,17 @@ switch it on, and do not press Trigger as well: Airflow then starts a scheduled 
 import os
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, Asset, Param, task
 
 from airflow_provider_mps.operators.mps import CreateAigcVideoTaskOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
+
+try:
+    from airflow.sdk import DAG, Asset, Param, task
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.datasets import Dataset as Asset
+    from airflow.decorators import task
+    from airflow.models.param import Param
 
 FOLDER = os.environ.get("SOUNDTRACKS_FOLDER", "file:///tmp/soundtracks")
 SHORTS = Asset(uri=f"{FOLDER}/shorts")

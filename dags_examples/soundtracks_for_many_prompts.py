@@ -10,10 +10,16 @@ take every slot; and mind `[core] max_map_length`.
 import os
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
+
+try:
+    from airflow.sdk import DAG, Param, task
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.decorators import task
+    from airflow.models.param import Param
 
 with DAG(
     dag_id="soundtracks_for_many_prompts",

@@ -15,10 +15,18 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".compat"
 SUITE = (
-    "tests/test_imports.py",
-    "tests/promises/test_paid_once.py",
     "tests/compat",
+    "tests/examples",
+    "tests/operators/test_on_kill.py",
+    "tests/promises/test_paid_once.py",
+    "tests/test_imports.py",
+    "tests/test_provider_info.py",
+    "tests/transfers/test_mps_to_object_storage.py",
 )
+ALIKE = ("CreateAigcVideoTask", "CreateAigcImageTask", "AigcVideoTaskSensor", "AigcImageTaskSensor", "EditMedia")
+"""Classes whose cases of test_paid_once.py are left out: what is Airflow's in them is the same in the others."""
+PAGE = ROOT / "docs" / "versions.md"
+"""Has a table with a row for each release."""
 WITH_AIRFLOW = ("aiohttp", "botocore", "httpx", "pendulum", "tenacity", "apache-airflow-providers-fab")
 FOR_TESTS = ("hypothesis", "jsonschema", "psutil", "pytest", "pytest-xdist", "trustme")
 
@@ -84,18 +92,30 @@ def run(release: Release) -> tuple[bool, dict[str, str]]:
     command = ["-m", "pytest", "--show-capture=no", "--tb=short", "-q", "-n", "3", "--dist", "loadfile"]
     # -m: what is marked compat is left out elsewhere.
     which = ["-m", "not e2e", "-o", "junit_family=xunit1", f"--junitxml={results}", *SUITE]
+    paid_once = "tests/promises/test_paid_once.py::test_a_fault_costs_no_second_task"
+    which += [f"--deselect={paid_once}[{name}" for name in ALIKE]
     failed = subprocess.run(
         [python_of(release), *command, *which], cwd=ROOT, env=os.environ | {"PYTHONWARNINGS": "ignore"}, check=False
     ).returncode
-    told = {}
+    told: dict[str, str] = {}
     if results.exists():
         tree = ElementTree.parse(results)
         told = {each.attrib["name"]: each.attrib["value"] for each in tree.iter("property")}
     return not failed, told
 
 
+def write_row(release: Release, cells: dict[str, str]) -> None:
+    """Put a release's row into the page's table, whose head names the cells."""
+    lines = PAGE.read_text().splitlines()
+    head = next(line for line in lines if line.startswith("| Airflow |"))
+    of_release = next(line for line in lines if line.startswith(f"| {release.version} |"))
+    names = [name.strip() for name in head.strip("|").split("|")]
+    row = f"| {' | '.join(cells.get(name, '?') for name in names)} |"
+    PAGE.write_text("\n".join([row if line == of_release else line for line in lines]) + "\n")
+
+
 def main() -> int:
-    """Run the releases that are named, or all. One line of JSON for each goes to standard output."""
+    """Run the releases that are named, or all. One line of JSON for each goes to standard output, and to the page."""
     named = sys.argv[1:]
     if unknown := set(named) - {release.version for release in RELEASES}:
         sys.exit(f"There is no {', '.join(sorted(unknown))} among {', '.join(each.version for each in RELEASES)}.")
@@ -103,8 +123,13 @@ def main() -> int:
     for release in RELEASES:
         if named and release.version not in named:
             continue
-        passed, told = run(release)
-        print(json.dumps({"airflow": release.version, "passed": passed, **told}), flush=True)
+        try:
+            passed, told = run(release)
+        except subprocess.CalledProcessError:  # uv has said why
+            passed, told = False, {}
+        cells = {"Airflow": release.version, "Tests": "pass" if passed else "**fail**", **told}
+        write_row(release, cells)
+        print(json.dumps(cells), flush=True)
         ended |= not passed and not release.may_fail
     return ended
 

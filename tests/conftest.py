@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 # On Airflow 3, dag.test() only runs a DAG that it finds in the DAGs folder.
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags_examples")
 
-pytest_plugins = [f"tests.doubles.{name}" for name in ("emulators", "logs", "servers")]  # their fixtures
+# Their fixtures.
+pytest_plugins = [f"tests.doubles.{name}" for name in ("emulators", "logs", "recorded_stats", "servers")]
 
 
 def pytest_unconfigure() -> None:
@@ -31,6 +33,13 @@ def short_memory_for_secrets() -> Iterator[None]:
     from tests.doubles.logs import forget_secrets
 
     forget_secrets()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def database_of_airflow_2(request: pytest.FixtureRequest) -> None:
+    """There a sensor in mode reschedule reads it itself."""
+    if version("apache-airflow").startswith("2."):
+        request.getfixturevalue("airflow_db")
 
 
 @pytest.fixture(scope="session")

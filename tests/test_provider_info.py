@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.resources import files
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,9 +17,14 @@ from airflow_provider_mps import __version__
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.get_provider_info import CONNECTION_FIELDS, get_connection_form_widgets, get_provider_info
 from airflow_provider_mps.hooks.mps import MpsHook
+from tests.compat.versions import AIRFLOW
 
 # What a community provider's provider.yaml has beside, which an installed package does not tell.
 RELEASE_FIELDS = {"state": "ready", "source-date-epoch": 0, "versions": [__version__]}
+
+
+def since(*release: int) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(release > AIRFLOW, reason=f"Airflow {AIRFLOW} has no such thing, or another one")
 
 
 def airflow(*command: str) -> str:
@@ -32,7 +38,10 @@ def airflow(*command: str) -> str:
 
 @pytest.mark.parametrize(
     ("schema", "beside"),
-    [("provider_info.schema.json", {}), ("provider.yaml.schema.json", RELEASE_FIELDS)],
+    [
+        ("provider_info.schema.json", {}),
+        pytest.param("provider.yaml.schema.json", RELEASE_FIELDS, marks=since(3, 3)),  # older ones want less
+    ],
 )
 def test_it_meets_airflows_schema(schema: str, beside: dict[str, Any]) -> None:
     jsonschema.validate(get_provider_info() | beside, json.loads((files("airflow") / schema).read_text()))
@@ -47,6 +56,7 @@ def test_the_installed_package_leads_to_it() -> None:
     assert entry_point.load() is get_provider_info
 
 
+@since(3, 1)
 def test_airflows_providers_page_links_to_documentation() -> None:
     from airflow.providers_manager import ProvidersManager
 
@@ -107,6 +117,16 @@ def test_widgets_for_airflow_before_3_2_have_the_same_fields(monkeypatch: pytest
     assert [name for name, widget in widgets.items() if widget.kind == "password"] == ["token"]
     assert widgets["site"].default == "intl"
     assert ["intl", "cn"] in widgets["site"].validators
+
+
+def test_airflow_has_a_form_for_a_connection(record_property: Any) -> None:
+    from airflow.providers_manager import ProvidersManager
+
+    # Before Airflow 3.2, the form is made by what the FAB provider brings.
+    whole = AIRFLOW >= (3, 2) or find_spec("flask_appbuilder")
+    ours = [name for name in ProvidersManager().connection_form_widgets if name.startswith("extra__tencent_mps__")]
+    assert [name.removeprefix("extra__tencent_mps__") for name in ours] == (list(CONNECTION_FIELDS) if whole else [])
+    record_property("The connection's form", "whole" if whole else "empty without the FAB provider")
 
 
 def test_airflow_lists_the_provider_and_its_hook() -> None:

@@ -437,6 +437,15 @@ class NoRoomError(ApiError):
     Both have one code. Nothing was created, and nothing is billed; a repeat may be accepted.
     """
 
+    @property
+    def of_calls(self) -> bool:
+        """Whether the message speaks of calls in a second: then a repeat a moment later helps.
+
+        So do those of the gateway that is before all products (github.com/yxw007/vscode-translate-next/issues/20, and
+        in Chinese github.com/SUSYUSTC/MathTranslate/issues/21). What MPS says of tasks is not known.
+        """
+        return any(words in self.reason for words in ("frequency limit", "频率上限"))
+
 
 class TransportError(CallError):
     """Raise when no answer came: not connected, cut off, timed out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -136,7 +136,9 @@ class TaskFamily:
     :param read_cos: the files in COS that a ``Response`` itself names.
     :param must_have_files: whether a task that is DONE without files is an error.
     :param can_abort: whether ManageTask can stop it while it still waits.
-    :param cost_of_failure: what a task that failed costs, as far as MPS says (its pricing pages).
+    :param read_durations: seconds of each file, as far as a ``Response`` gives them.
+    :param read_resolution: the size of the files' pictures, where a ``Response`` gives one for all; else empty.
+    :param failures_are_free: whether MPS says that a task which failed is not billed (its pricing pages).
     """
 
     kind: str
@@ -149,7 +151,9 @@ class TaskFamily:
     read_cos: Callable[[Response], list[CosObject]] = lambda response: []
     must_have_files: Callable[[Response], bool] = lambda response: True
     can_abort: bool = False
-    cost_of_failure: str = _NOT_KNOWN
+    read_durations: Callable[[Response], Iterable[float]] = lambda response: ()
+    read_resolution: Callable[[Response], str] = lambda response: ""
+    failures_are_free: bool = False
 
     def console_url(self, site: Site) -> str:
         """The page of the console that lists such tasks."""
@@ -162,7 +166,7 @@ class TaskFamily:
         in_cos = self.read_cos(response) or [
             found for urls in files.values() for url in urls if (found := CosObject.from_url(url))
         ]
-        return TaskStatus(task_id, state, message, response, files, tuple(in_cos), tuple(_durations(response)))
+        return TaskStatus(task_id, state, message, response, files, tuple(in_cos), tuple(self.read_durations(response)))
 
     def lacks_files(self, status: TaskStatus) -> bool:
         """Whether a task is DONE, should have files, and has none: they may come a moment later."""
@@ -184,7 +188,7 @@ class TaskFamily:
             reason = without_queries(status.message)
             raise TaskFailedError(
                 f"FAIL{f' after {after}' if after else ''}: {reason}",
-                cost=self.cost_of_failure,
+                cost=_COSTS_NOTHING if self.failures_are_free else _NOT_KNOWN,
                 details=f"It is {task}. Some requests fail each time",
             )
         if self.lacks_files(status):
@@ -224,15 +228,8 @@ class TaskFamily:
         return {"TaskId": status.task_id, **self.read_result(status.response)}
 
 
-def _durations(response: Response) -> Iterator[float]:
-    for value in response.values():
-        for item in _entries(value):
-            if isinstance(item, dict) and item.get("Duration") is not None:
-                yield item["Duration"]
-
-
 def aigc_family(
-    kind: str, title: str, describe: str, outputs: dict[str, str], *details: str, cost_of_failure: str = _NOT_KNOWN
+    kind: str, title: str, describe: str, outputs: dict[str, str], *details: str, failures_are_free: bool = False
 ) -> TaskFamily:
     """A family of AIGC tasks.
 
@@ -256,8 +253,23 @@ def aigc_family(
         found = {key: [_url(item) for item in _entries(response.get(name))] for key, name in outputs.items()}
         return {key: urls for key, urls in found.items() if urls or key == main_key}
 
+    def read_durations(response: Response) -> Iterator[float]:
+        for name in outputs.values():
+            for item in _entries(response.get(name)):
+                if isinstance(item, dict) and item.get("Duration") is not None:
+                    yield item["Duration"]
+
     return TaskFamily(
-        kind, title, describe, _AIGC_TASKS, read_state, read_result, read_files, cost_of_failure=cost_of_failure
+        kind,
+        title,
+        describe,
+        _AIGC_TASKS,
+        read_state,
+        read_result,
+        read_files,
+        read_durations=read_durations,
+        read_resolution=lambda response: _text(response.get("Resolution")),
+        failures_are_free=failures_are_free,
     )
 
 
@@ -298,14 +310,14 @@ AIGC_VIDEO = aigc_family(
     "DescribeAigcVideoTask",
     {"video_urls": "VideoUrls"},
     "Resolution",
-    cost_of_failure=_COSTS_NOTHING,
+    failures_are_free=True,
 )
 AIGC_IMAGE = aigc_family(
     "aigc_image",
     "AIGC image",
     "DescribeAigcImageTask",
     {"image_urls": "ImageUrls"},
-    cost_of_failure=_COSTS_NOTHING,
+    failures_are_free=True,
 )
 
 
@@ -379,20 +391,37 @@ def _media_files(response: Response) -> dict[str, list[str]]:
 
 
 def _media_cos(response: Response) -> list[CosObject]:
-    return list(dict.fromkeys(_cos_objects(_own_object(response))))
+    return list(_media_outputs(response))
 
 
-def _cos_objects(own: dict[str, Any]) -> Iterator[CosObject]:
-    """Each output file in COS, wherever in a task's own object it is named beside its storage."""
-    for _, part in _objects(own):
+def _media_durations(response: Response) -> Iterator[float]:
+    for described in _media_outputs(response).values():
+        length = described.get("Duration")
+        if isinstance(length, (int, float)) and not isinstance(length, bool):
+            yield length
+
+
+def _media_resolution(response: Response) -> str:
+    sizes = [(each.get("Width"), each.get("Height")) for each in _media_outputs(response).values()]
+    of_all = {f"{width}x{height}" for width, height in sizes if type(width) is type(height) is int and width and height}
+    return of_all.pop() if len(of_all) == 1 else ""
+
+
+def _media_outputs(response: Response) -> dict[CosObject, dict[str, Any]]:
+    """Each output file in COS, wherever in a task's own object it is named beside its storage, and what is said of it:
+    there, or in a ``MetaData`` there (the SDK's MediaTranscodeItem and EditMediaTaskOutput)."""
+    found: dict[CosObject, dict[str, Any]] = {}
+    for _, part in _objects(_own_object(response)):
         storage = part.get("OutputStorage") or part.get("Storage")
         cos = storage.get("CosOutputStorage") if isinstance(storage, dict) else None
         bucket, region = (_name(cos.get(name)) for name in ("Bucket", "Region")) if isinstance(cos, dict) else ("", "")
         if bucket:
+            described = part["MetaData"] if isinstance(part.get("MetaData"), dict) else part
             pictures = [picture.get("Path") for picture in _list(part.get("PicInfoSet")) if isinstance(picture, dict)]
             for path in (part.get("Path"), *_list(part.get("ImagePathSet")), *pictures):
                 if isinstance(path, str) and path and path.isprintable():
-                    yield CosObject(bucket, path.lstrip("/"), region)
+                    found.setdefault(CosObject(bucket, path.lstrip("/"), region), described)
+    return found
 
 
 def _name(value: Any) -> str:
@@ -409,6 +438,8 @@ MEDIA = TaskFamily(
     read_result=_own_object,
     read_files=_media_files,
     read_cos=_media_cos,
+    read_durations=_media_durations,
+    read_resolution=_media_resolution,
     # What ProcessMedia makes is not always a file: a review or an analysis is not.
     must_have_files=lambda response: response.get("TaskType") == "EditMediaTask",
     can_abort=True,

@@ -30,11 +30,13 @@ RATES: dict[str, float] = {
 FACTS = (
     *(doc(f"{action}: {rate:g} calls a second for an account.") for action, rate in RATES.items()),
     doc("Past that the call is refused with RequestLimitExceeded."),
+    seen("The message then says that the requests in a second exceed the frequency limit (other products' gateway)."),
     guess("A second is any second (a rolling window), not one of the clock."),
     seen(
         "Of an account's tasks, only so many of one model run at once; a further create is refused with the same "
         "RequestLimitExceeded and costs nothing. The number is not published, differs by model and contract, can be 1."
     ),
+    guess("The message then speaks of tasks, and not of requests in a second."),
     guess("ProcessMedia and EditMedia have no such cap."),
 )
 

@@ -146,7 +146,10 @@ class MpsService:
         if self._rules.as_seen and self._behaviour.site == "intl" and headers.get("x-tc-region") in _MAINLAND:
             raise ApiError("UnsupportedRegion", "This host does not serve the region in X-TC-Region.")
         if not self._limit.allows(account, action, time.monotonic()):
-            raise ApiError("RequestLimitExceeded", f"Too many requests to {action} in a second.")
+            raise ApiError(
+                "RequestLimitExceeded",
+                "Your requests in a second exceed the frequency limit.",
+            )
         if params is None:
             raise ApiError("InvalidParameter", "The body is not a JSON object.")
         at_top_level = self._behaviour.output_audio_format_at_top_level

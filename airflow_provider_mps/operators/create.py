@@ -20,6 +20,7 @@ from airflow_provider_mps.api.redaction import digest, masked
 from airflow_provider_mps.api.requests import seconds
 from airflow_provider_mps.api.tasks import TaskState
 from airflow_provider_mps.api.trouble import Trouble
+from airflow_provider_mps.api.usage import Asked, asked_for
 from airflow_provider_mps.compat import AirflowTaskTimeout, conf
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.hooks.mps import MpsHook
@@ -42,7 +43,7 @@ _ANSWERS_TO_BELIEVE = 3
 class CreateTaskOperator(WaitsForRoom):
     """Creates a task of one family and, if wanted, waits for it. Base of the operators below.
 
-    Returns the TaskId. Having waited, it also pushes the XComs ``result`` and the lists of URLs of its family.
+    Returns the TaskId. Having waited, it also pushes the XComs ``result``, ``usage`` and its family's lists of URLs.
 
     :param mps_conn_id: the Airflow connection.
     :param cos_region: the region of the buckets in ``cos://bucket/key``; the connection's ``cos_region`` where it is
@@ -201,7 +202,7 @@ class CreateTaskOperator(WaitsForRoom):
         with told_errors(self):
             memory = self._remember(context, self.hook, "")
             with memory.of_failure():
-                status = self.status_after(event)
+                status = self.status_after(context, event)
             return self._finish(context, memory, status)
 
     def dry_run(self) -> None:
@@ -223,13 +224,6 @@ class CreateTaskOperator(WaitsForRoom):
         from airflow_provider_mps.api.models import advice  # here: parsing a DAG needs none of its rules
 
         for sentence in advice(self.request.action, params):
-            self.log.warning("%s", sentence)
-
-    def _compare(self, status: TaskStatus) -> None:
-        """Warn where the result differs from the request."""
-        from airflow_provider_mps.api.models import differences
-
-        for sentence in differences(self.request, self._arguments(), status):
             self.log.warning("%s", sentence)
 
     def on_kill(self) -> None:
@@ -254,6 +248,11 @@ class CreateTaskOperator(WaitsForRoom):
     def _arguments(self) -> dict[str, Any]:
         """The arguments that describe the request."""
         return {name: getattr(self, name) for name in self.request.fields}
+
+    @property
+    def asked(self) -> Asked:
+        """What the request tells of the task's cost."""
+        return asked_for(self.request, self._arguments)
 
     def _deadline(self, turn: Turn, waits_from: float) -> float | None:
         """The POSIX time at which the wait for the task's end is over."""
@@ -386,10 +385,13 @@ class CreateTaskOperator(WaitsForRoom):
             raise AirflowTaskTimeout(f"execution_timeout: {late}") from error
 
     def _finish(self, context: Context, memory: Memory, status: TaskStatus) -> str:
+        from airflow_provider_mps.api.models import differences
+
         with memory.of_failure():
-            self.family.check(status, memory.age)
+            self.check(context, status, memory.age)
         self.log_files(status)
-        self._compare(status)
+        for sentence in differences(self.request, self._arguments(), status):
+            self.log.warning("%s", sentence)
         self.push_files(context, status)
         context["ti"].xcom_push(key="result", value=self.family.result(status))
         memory.reached(Stage.DONE)

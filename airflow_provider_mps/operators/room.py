@@ -131,9 +131,9 @@ class WaitsForRoom(WaitsForTask):
             now = time.time()
             if turn.ticket is None:
                 turn.ticket = now
-                # Too many calls in a second have the same code: what waits for room is refused a second later, too.
-                self._pause(turn, patience().backoff * random.uniform(2, 3))  # noqa: S311
-                continue
+                if refusal.of_calls:
+                    self._pause(turn, patience().backoff * random.uniform(2, 3))  # noqa: S311
+                    continue
             if not turn.told:
                 turn.told = True
                 self.log.warning(

@@ -59,7 +59,7 @@ def _as_template(sensor: TaskSensor, value: Any) -> str | None:
 class TaskSensor(WaitsForTask, BaseSensorOperator):
     """Waits for a task of one family. Base of the sensors below.
 
-    Returns the result, and pushes the lists of URLs of its family.
+    Returns the result, and pushes the lists of URLs of its family, and what the task made as ``usage``.
 
     :param mps_task_id: the TaskId, such as the output of a create operator.
     :param mps_conn_id: the Airflow connection.
@@ -228,7 +228,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
             with self._errors():
                 self._check()  # nobody has, where a trigger began
                 try:
-                    return self._finish(context, self.status_after(event))
+                    return self._finish(context, self.status_after(context, event))
                 except WaitTimeoutError as error:
                     _advise(error, timeout)
                     raise
@@ -287,7 +287,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
                 raise
 
     def _finish(self, context: Context, status: TaskStatus) -> dict[str, Any]:
-        self.family.check(status, "" if self.deferrable else self._waited)
+        self.check(context, status, "" if self.deferrable else self._waited)
         self.log_files(status)
         self.push_files(context, status)
         return self.family.result(status)

@@ -55,7 +55,8 @@ class MpsToObjectStorageOperator(BaseOperator):
     with any other content it is an error, unless ``overwrite`` is set.
 
     Returns the files' URIs as strings, with a scheme and the destination's connection id. The assets that it is an
-    outlet of get ``files`` as extra, each with its ``uri``, ``length`` in bytes, and ``duration`` where it was given.
+    outlet of get ``files`` as extra, each with its ``uri``, ``length`` in bytes, and ``duration`` where it was given;
+    an alias among them gets an asset for each file.
 
     :param urls: one or a list of: https URLs, ``cos://bucket/key``, the API's results with ``Url`` and ``Duration``,
         and the API's objects in COS with ``Bucket``, ``Region`` and ``Object``. The XComs ``audio_urls``, ``cos_uris``
@@ -123,7 +124,7 @@ class MpsToObjectStorageOperator(BaseOperator):
             self.sources = sources
             self.files = {"urls": [source.cos.url if source.cos else source.url for source in sources]}
             self.kept = [self._keep(source, target, settings) for source, target in zip(sources, targets, strict=True)]
-        describe_outlets(context, self.outlets or (), {"files": self.kept})
+        describe_outlets(context, self.outlets or (), {"files": self.kept}, {file["uri"]: file for file in self.kept})
         return [file["uri"] for file in self.kept]
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:

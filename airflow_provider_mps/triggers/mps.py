@@ -24,6 +24,8 @@ from airflow_provider_mps.api.tasks import (
     check_family,
     in_seconds,
 )
+from airflow_provider_mps.api.usage import USAGE_XCOM, Asked, Usage, usage
+from airflow_provider_mps.hooks.metrics import count
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.resuming import may_be_resumed
 
@@ -58,9 +60,9 @@ def log_files(log: Any, family: TaskFamily, status: TaskStatus) -> None:
 class MpsTaskTrigger(BaseTrigger):
     """Waits until a task has ended, and fires one event that says how; the result itself is not in it.
 
-    The event is ``{"status": "done" | "failed" | "timeout" | "error", "mps_task_id", "message"}``. A message has a line
-    for each part of the error that it becomes. With ``xcoms``, a task that is done ends the Airflow task instead
-    (docs/decisions/0015-tasks-without-a-worker.md).
+    The event is ``{"status": "done" | "failed" | "timeout" | "error", "mps_task_id", "message"}``; that of a task that
+    failed has its ``usage``, too. A message has a line for each part of the error that it becomes. With ``xcoms``, a
+    task that is done ends the Airflow task instead (docs/decisions/0015-tasks-without-a-worker.md).
     All triggers of one account share one poller, which keeps under the account's limit.
 
     :param kind: the task's family: ``aigc_audio``, ``aigc_video``, ``aigc_image`` or ``media``.
@@ -78,6 +80,7 @@ class MpsTaskTrigger(BaseTrigger):
     :param accepted_at: when MPS accepted the task, as a POSIX time; None where that is not known.
     :param model: whose room the task takes (``RequestShape.model_of``); empty: not known.
     :param ticket: the place in line that the create had, if it waited for room.
+    :param asked: what the request tells for the XCom ``usage``.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class MpsTaskTrigger(BaseTrigger):
         accepted_at: float | None = None,
         model: str = "",
         ticket: float | None = None,
+        asked: Asked | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kind = kind
@@ -110,6 +114,7 @@ class MpsTaskTrigger(BaseTrigger):
         self.accepted_at = accepted_at
         self.model = model
         self.ticket = ticket
+        self.asked = asked
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and its arguments, for the triggerer."""
@@ -129,6 +134,7 @@ class MpsTaskTrigger(BaseTrigger):
                 "accepted_at": self.accepted_at,
                 "model": self.model,
                 "ticket": self.ticket,
+                "asked": self.asked,
             },
         )
 
@@ -136,7 +142,7 @@ class MpsTaskTrigger(BaseTrigger):
         """Wait for the task's end, and fire the one event."""
         family = FAMILIES[self.kind]
         hook = MpsHook(self.mps_conn_id)
-        xcoms = None
+        xcoms = made = None
         trigger_began = time.monotonic()
         accepted = self.accepted_at is not None
         began = time.time() if self.accepted_at is None else self.accepted_at
@@ -153,13 +159,14 @@ class MpsTaskTrigger(BaseTrigger):
                 model=self.model,
                 ticket=self.ticket,
             )
+            made = usage(family, status, self.asked or {})
             family.check(status, in_seconds(time.time() - began, accepted))
             if self.xcoms is not None and self.trigger_id is not None:  # dag.test() gives none, and takes no such end
-                xcoms = self._pushed(family, status, hook.settings.site)
+                xcoms = self._pushed(family, status, hook.settings.site) | {USAGE_XCOM: made}
         except WaitTimeoutError as error:
             event = self._event("timeout", error.written())
         except TaskFailedError as error:
-            event = self._event("failed", error.written())
+            event = self._event("failed", error.written(), made)
         except MpsError as error:
             event = self._event("error", error.written())
         except Exception as error:
@@ -169,6 +176,7 @@ class MpsTaskTrigger(BaseTrigger):
         else:
             if xcoms is not None:
                 log_files(self.log, family, status)
+                count(made)
                 yield TaskSuccessEvent(xcoms=xcoms)  # its repr, which Airflow logs, is the state alone
                 return
             event = self._event("done", f"{family.title} task {self.mps_task_id} is done")
@@ -195,8 +203,9 @@ class MpsTaskTrigger(BaseTrigger):
             named[CONSOLE_XCOM] = files[CONSOLE_XCOM]
         return files | {key: named[name] for key, name in (self.xcoms or {}).items() if name in named}
 
-    def _event(self, status: str, message: str) -> TriggerEvent:
-        return TriggerEvent({"status": status, "mps_task_id": self.mps_task_id, "message": message})
+    def _event(self, status: str, message: str, made: Usage | None = None) -> TriggerEvent:
+        told = {USAGE_XCOM: made} if made else {}
+        return TriggerEvent({"status": status, "mps_task_id": self.mps_task_id, "message": message, **told})
 
     async def on_kill(self) -> None:
         """Abort the task where the API can and the user wants that, and say what goes on."""

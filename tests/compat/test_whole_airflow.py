@@ -5,7 +5,8 @@ import platform
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from scripts.standalone import AirflowStandalone, wait_for
 from tests.compat.versions import AIRFLOW, REMEMBERS
 
 pytestmark = pytest.mark.compat
+
+Tell = Callable[[str, object], None]
+"""A cell of the table in docs/versions.md."""
 
 DAGS = Path(__file__).parent / "dags"
 
@@ -42,6 +46,11 @@ class WatchedAirflow(AirflowStandalone):
                 row = None
         return str(row[0]) if row else ""
 
+    def log(self, dag_id: str, task_id: str) -> str:
+        """All that the tries of a task of a DAG's only run have logged."""
+        logs = (self.home / "logs" / f"dag_id={dag_id}").glob(f"*/task_id={task_id}/attempt=*")
+        return "\n".join(path.read_text() for path in sorted(logs))
+
 
 @dataclass
 class Ended:
@@ -49,11 +58,13 @@ class Ended:
 
     :ivar creates: how many tasks were paid for.
     :ivar files: how many files it left.
+    :ivar log: what its tasks have logged, by task id.
     """
 
     state: str
     creates: int
     files: int
+    log: Callable[[str], str] = field(default=str, compare=False)
 
 
 @pytest.fixture(scope="module")
@@ -80,23 +91,28 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
                     lambda: state if (state := airflow.state(dag_id)) in ("success", "failed") else None,
                     seconds=240,
                 )
-                creates = [task for task in emulator.tasks if task.params["Prompt"] == dag_id]
-                return Ended(state, len(creates), len(list((folder / "kept" / dag_id).glob("*"))))
+                files = len(list((folder / "kept" / dag_id).glob("*")))
+                return Ended(state, len(created(emulator, dag_id)), files, partial(airflow.log, dag_id))
 
             yield end
 
 
+def created(emulator: MpsEmulator, dag_id: str) -> list[str]:
+    """The tasks that a DAG made."""
+    return [task.task_id for task in emulator.tasks if dag_id in json.dumps(task.params)]
+
+
 def polls(emulator: MpsEmulator, dag_id: str) -> int:
     """How often the task that a DAG made was asked for."""
-    ids = [task.task_id for task in emulator.tasks if task.params["Prompt"] == dag_id]
+    ids = created(emulator, dag_id)
     return sum(request.params.get("TaskId") in ids for request in emulator.requests)
 
 
-def test_a_wait_survives_the_triggerer(
-    ended: Callable[[str], Ended], record_property: Callable[[str, object], None]
-) -> None:
-    record_property("python", platform.python_version())
-    assert ended("in_the_triggerer") == Ended("success", creates=1, files=1)
+def test_a_wait_survives_the_triggerer(ended: Callable[[str], Ended], record_property: Tell) -> None:
+    found = ended("in_the_triggerer")
+    record_property("Python", ".".join(platform.python_version_tuple()[:2]))
+    record_property("A triggerer is killed", told(found))
+    assert found == Ended("success", creates=1, files=1)
 
 
 def test_a_sensor_waits_without_a_worker(ended: Callable[[str], Ended]) -> None:
@@ -105,20 +121,33 @@ def test_a_sensor_waits_without_a_worker(ended: Callable[[str], Ended]) -> None:
 
 def told(found: Ended) -> str:
     if found.state != "success":
-        return "the task fails"
-    return "goes on with the task" if found.creates == 1 else "pays again"
+        return "the Airflow task fails"
+    return "goes on" if found.creates == 1 else "pays again"
 
 
-def test_a_killed_process(ended: Callable[[str], Ended], record_property: Callable[[str, object], None]) -> None:
+def test_a_killed_process(ended: Callable[[str], Ended], record_property: Tell) -> None:
     found = ended("process_killed")
-    record_property("retry after the task's process was killed", told(found))
+    record_property("The task's process is killed", told(found))
     if AIRFLOW[:2] == (3, 0):  # which does not retry it
         assert found == Ended("failed", creates=1, files=0)
     else:
         assert found == Ended("success", creates=1 if REMEMBERS else 2, files=1)
 
 
-def test_a_failure_after_execute(ended: Callable[[str], Ended], record_property: Callable[[str, object], None]) -> None:
+def test_a_failure_after_execute(ended: Callable[[str], Ended], record_property: Tell) -> None:
     found = ended("fails_after_execute")
-    record_property("retry after what follows execute() failed", told(found))
+    record_property("What follows `execute()` fails", told(found))
     assert found == Ended("success", creates=1 if REMEMBERS else 2, files=1)
+
+
+def test_a_retry_that_pays_again_says_so(ended: Callable[[str], Ended]) -> None:
+    warned = "this try creates, and pays for, a new task" in ended("fails_after_execute").log("create")
+    assert warned is not REMEMBERS
+
+
+def test_a_deferral_says_where_a_kill_does_not_abort(ended: Callable[[str], Ended], record_property: Tell) -> None:
+    found = ended("film")
+    assert found == Ended("success", creates=1, files=0)
+    goes_on = "If you end this Airflow task while it is deferred" in found.log("create")
+    record_property("A deferred ProcessMedia is ended by a user", "goes on at MPS" if goes_on else "is aborted")
+    assert goes_on is (AIRFLOW < (3, 3))

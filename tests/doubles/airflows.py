@@ -6,32 +6,42 @@ from contextlib import contextmanager
 from threading import current_thread, main_thread
 
 from airflow_provider_mps.compat import AirflowTaskTimeout
+from tests.compat.versions import AIRFLOW
 
 try:
     from airflow.sdk import DAG, task
+    from airflow.sdk.io import attach
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.decorators import task  # type: ignore[no-redef, attr-defined]
+    from airflow.io.store import attach  # type: ignore[no-redef, import-not-found]
+
+try:
     from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException, TaskDeferred
 except ImportError:  # before Airflow 3.2
-    from airflow import DAG
     from airflow.exceptions import (  # type: ignore[no-redef]
         AirflowRescheduleException,
         AirflowSkipException,
         TaskDeferred,
     )
 
-    try:
-        from airflow.sdk import task
-    except ImportError:  # before Airflow 3
-        from airflow.decorators import task  # type: ignore[no-redef, attr-defined]
+if AIRFLOW >= (3, 1):
+    GET_FS = "airflow.sdk.io.get_fs"
+else:
+    GET_FS = "airflow.io.get_fs" if AIRFLOW >= (3,) else "airflow.io.store.get_fs"
+"""Where a path looks for the code that serves its storage."""
 
 try:
-    from airflow.sdk.io import attach
+    from airflow.sdk.execution_time.context import OutletEventAccessors
 except ImportError:  # before Airflow 3
-    from airflow.io.store import attach  # type: ignore[no-redef, import-not-found]
+    from airflow.utils.context import OutletEventAccessors
 
 __all__ = [
     "DAG",
+    "GET_FS",
     "AirflowRescheduleException",
     "AirflowSkipException",
+    "OutletEventAccessors",
     "TaskDeferred",
     "alarm",
     "attach",

@@ -65,7 +65,7 @@ def test_kills_while_creates_wait_for_room_lose_nothing_and_pay_nothing_twice(tm
             wait_for("a worker runs a create", lambda: kill_a_worker(airflow), seconds=180, every=0.02)
             emulator.clear_faults()
             wait_for("the batch flows", lambda: len(emulator.tasks) > 2 * CAP, seconds=120)
-            assert waiting(CREATES // 2), states(airflow, run_id)
+            assert len(emulator.tasks) < CREATES // 2, "the others want room still"
             airflow.kill_scheduler()
             airflow.start("scheduler")
 

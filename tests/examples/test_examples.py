@@ -17,12 +17,14 @@ import pytest
 
 from airflow_provider_mps.emulator import EmulatedTask, MpsEmulator, RecordedRequest
 from scripts.demo import WAITS_FOR_A_PERSON
+from tests.compat.versions import AIRFLOW
 from tests.doubles.airflows import DAG
 from tests.doubles.movies import track_kinds
 from tests.doubles.sdk_models import misfits
 
 FOLDER = Path(__file__).parents[2] / "dags_examples"
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))
+LINKS_ARE_KEPT = pytest.mark.skipif(AIRFLOW < (3,), reason="Airflow 2 makes links on its web server, when asked")
 # The other one is answered in tests/e2e/test_standalone.py.
 RUN_ALONE = [name for name in EXAMPLES if name != WAITS_FOR_A_PERSON]
 
@@ -73,6 +75,8 @@ def example(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
         patch.setenv("SOUNDTRACKS_FOLDER", folder.as_uri())
         module = load(name)
         [dag] = [value for value in vars(module).values() if isinstance(value, DAG) and value.dag_id == name]
+        if (3,) <= AIRFLOW < (3, 3):  # there a task's outlets must be known to Airflow before
+            subprocess.run([sys.executable, "-m", "airflow", "dags", "reserialize"], check=True)
         emulator.reset()
         run = dag.test()
         assert run.state == "success"
@@ -88,19 +92,28 @@ def example(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_all_parse_without_a_warning() -> None:
-    code = """
-import json, sys, warnings
-from airflow.dag_processing.dagbag import DagBag
+    code = r"""
+import inspect, json, re, sys, warnings
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:  # before Airflow 3.2
+    from airflow.models.dagbag import DagBag
+bundle = {"bundle_path": sys.argv[1], "bundle_name": "examples"}
+known = {name: value for name, value in bundle.items() if name in inspect.signature(DagBag).parameters}
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    bag = DagBag(sys.argv[1], bundle_path=sys.argv[1], bundle_name='examples')
+    bag = DagBag(sys.argv[1], **known)
 ours = [str(w.message) for w in caught if sys.argv[1] in w.filename or "airflow_provider_mps" in w.filename]
-warned = {path: list(map(str, found)) for path, found in bag.captured_warnings.items() if found}
+# Airflow may import another provider meanwhile.
+about = r"(?!.*/site-packages/(?!airflow/))"
+captured = {path: [w for w in map(str, found) if re.match(about, w)] for path, found in bag.captured_warnings.items()}
+warned = {path: found for path, found in captured.items() if found}
 print(json.dumps([sorted(bag.dag_ids), bag.import_errors, ours, warned]))
 """
     parsed = subprocess.run([sys.executable, "-c", code, str(FOLDER)], capture_output=True, text=True, check=True)
     dag_ids, import_errors, ours, warned = json.loads(parsed.stdout.splitlines()[-1])
-    assert set(EXAMPLES) <= set(dag_ids), "each file's main DAG has its name"
+    expected = EXAMPLES if AIRFLOW >= (3, 1) else RUN_ALONE  # before, nobody can be asked
+    assert set(expected) <= set(dag_ids), "each file's main DAG has its name"
     assert (import_errors, ours, warned) == ({}, [], {})
 
 
@@ -150,6 +163,7 @@ class TestSoundtrackForAVideo:
         expected = [ran.xcom(task_id, "cos_uris")[0] for task_id in ("make_video", "make_music")]
         assert [f"cos://{each['Bucket']}/{each['Object']}" for each in inputs] == expected
 
+    @LINKS_ARE_KEPT
     def test_airflow_keeps_the_links_of_deferred_tasks(self, ran: Example) -> None:
         for task_id, name, key in (("make_video", "Watch", "video_urls"), ("make_music", "Listen", "audio_urls")):
             link = urlsplit(ran.xcom(task_id, f"_link_{name}Link"))
@@ -185,7 +199,7 @@ def test_the_dag_after_them_lists_the_films_of_all_the_events_that_started_it(
         return SimpleNamespace(extra={"files": [{"uri": file, "length": 1234} for file in files]})
 
     list_files = module.publish.get_task("list_files").python_callable
-    assert list_files(**{name: {module.SHORTS: [event("a", "b"), event("c")], "another": [event("d")]}}) == [
+    assert list_files(**{name: {module.SHORTS.uri: [event("a", "b"), event("c")], "another": [event("d")]}}) == [
         f"{file}: 1,234 bytes" for file in "abcd"
     ]
     assert list_files() == []
@@ -214,7 +228,8 @@ def test_every_field_of_the_form_has_a_title_and_help_and_texts_have_a_limit(nam
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_one_click_is_one_run(name: str) -> None:
     for dag in [value for value in vars(load(name)).values() if isinstance(value, DAG)]:
-        assert dag.schedule is None or dag.dag_id == "publish_shorts", "a scheduled run would be paid for beside it"
+        alone = dag.timetable.can_be_scheduled and dag.dag_id != "publish_shorts"
+        assert not alone, "a scheduled run would be paid for beside it"
 
 
 @pytest.mark.parametrize("name", RUN_ALONE)
@@ -261,6 +276,7 @@ class TestFilmFromAPicture:
         film = by_action["ProcessMedia"].params["InputInfo"]["CosInputInfo"]
         assert f"cos://{film['Bucket']}/{film['Object']}" == ran.xcom("lay_music_under_film", "cos_uris")[0]
 
+    @LINKS_ARE_KEPT
     def test_each_task_has_the_button_for_what_it_made(self, ran: Example) -> None:
         for task_id, name in (
             ("make_picture", "View"),

@@ -56,7 +56,7 @@ def test_having_waited_it_also_pushes_the_result(emulator: MpsEmulator, deferrab
         "VideoInfos": [],
     }
     assert xcoms["audio_urls"] == [info["Url"] for info in answer["AudioInfos"]]
-    assert set(xcoms) == {"result", "audio_urls"}
+    assert set(xcoms) == {"result", "audio_urls", "usage"}
 
 
 def test_seconds_may_be_a_timedelta(emulator: MpsEmulator) -> None:
@@ -87,6 +87,7 @@ def test_the_deferral_carries_what_it_takes_to_go_on(emulator: MpsEmulator) -> N
         "seconds_before_timeout": None,
         "xcoms": None,
         "store_cos_param": None,
+        "asked": {"model": MUSIC_ARGUMENTS["model_name"], "version": MUSIC_ARGUMENTS["model_version"]},
     }
     assert deferred.value.trigger.accepted_at == pytest.approx(time.time(), abs=60)
     event = first_event(trigger_of(deferred.value))
@@ -94,7 +95,7 @@ def test_the_deferral_carries_what_it_takes_to_go_on(emulator: MpsEmulator) -> N
     elsewhere = operator(wait_for_completion=True, deferrable=True)  # another process, and nothing but the event
     instance = TaskInstance(lambda: elsewhere)
     assert elsewhere.execute_complete(instance.context, event) == emulator.tasks[0].task_id
-    assert set(instance.xcoms) == {"result", "audio_urls"}
+    assert set(instance.xcoms) == {"result", "audio_urls", "usage"}
     assert emulator.count(CREATE) == 1
 
 

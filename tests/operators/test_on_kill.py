@@ -4,18 +4,21 @@ import json
 import subprocess
 import sys
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_mps.api.errors import WaitTimeoutError
 from airflow_provider_mps.compat import AirflowTaskTimeout
 from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator, ProcessMediaOperator
+from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator, EditMediaOperator, ProcessMediaOperator
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from scripts.standalone import wait_for
 from tests.doubles.emulators import emulated
 from tests.doubles.logs import Lines
 from tests.doubles.seen import MUSIC_ARGUMENTS
-from tests.doubles.task_instances import run_task
+from tests.doubles.task_instances import State, run_task
 from tests.doubles.ways import ARGUMENTS, Waiting, Way
 
 ABORTED, TOO_LATE, NEVER = "is aborted", "can be aborted only while it waits", "cannot be cancelled"
@@ -85,3 +88,20 @@ def test_execution_timeout_is_not_a_kill_the_task_goes_on_as_the_error_says() ->
         assert "It goes on at MPS" in str(error)
         assert mps.count("ManageTask") == 0
         assert mps.tasks[0].aborted_at is None
+
+
+@pytest.mark.parametrize("operator", [ProcessMediaOperator, EditMediaOperator, CreateAigcAudioTaskOperator])
+@pytest.mark.parametrize("heard", [True, False])
+def test_where_airflow_tells_no_trigger_of_a_kill_a_deferral_says_that_what_it_could_abort_goes_on(
+    operator: Any, heard: bool, logged: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if heard:
+        monkeypatch.setattr(BaseTrigger, "on_kill", MpsTaskTrigger.on_kill, raising=False)
+    else:  # as before Airflow 3.3
+        monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
+    with emulated("mps") as mps:
+        instance = Waiting(operator, Way.OPERATOR_DEFERRABLE).task_instance(mps, "mps")
+        assert instance.run().state is State.SUCCESS
+        said = logged.of("If you end this Airflow task while it is deferred")
+        assert len(said) == (not heard and operator.family.can_abort)
+        assert all(mps.tasks[0].task_id in line for line in said)

@@ -22,6 +22,7 @@ from airflow_provider_mps.api.settings import ClientSettings
 from airflow_provider_mps.emulator import FaultKind, MpsEmulator
 from airflow_provider_mps.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_mps.hooks.mps import MpsHook
+from scripts.compat import RELEASES
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "airflow_provider_mps"
@@ -200,3 +201,14 @@ class TestEmulator:
 
 def test_what_cannot_be_sent_says_so() -> None:
     assert str(InvalidArgumentError("prompt", "is empty")).endswith("(nothing was sent to MPS)")
+
+
+class TestVersions:
+    def test_each_release_that_is_tried_has_a_row_and_passes_unless_it_may_fail(self) -> None:
+        lines = [line for line in page("versions.md").splitlines() if line.startswith("| ")]
+        head, *cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+        found = {row[0]: dict(zip(head, row, strict=True)) for row in cells}
+        assert list(found) == [release.version for release in RELEASES]
+        assert {release.version for release in RELEASES if found[release.version]["Tests"] != "pass"} <= {
+            release.version for release in RELEASES if release.may_fail
+        }

@@ -62,7 +62,27 @@ def test_refusals_are_waited_out_and_one_task_is_paid_for(waiting: Waiting, time
     assert [task.task_id for task in mps.tasks] == [outcome.value]
     assert mps.count(waiting.create) == times + 1
     room = [event for event in outcome.events if event.get("status") == "room"]
-    assert len(room) == (max(0, times - 1) if waiting.way.deferrable else 0), "the first repeat comes from the worker"
+    assert len(room) == (times if waiting.way.deferrable else 0)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Your current request times equals to `21` in a second, which exceeds the frequency limit `20` for a second.",
+        "您当前每秒请求 `21` 次, 超过了每秒频率上限 `20`",
+    ],
+)
+def test_too_many_calls_in_a_second_are_repeated_by_the_worker_first(
+    waiting: Waiting, message: str, mps: MpsEmulator
+) -> None:
+    for times in (1, 3):
+        mps.fault("error", waiting.create, times=times, code=REFUSED, message=message)
+        outcome = ends(waiting.task_instance(mps, "mps", retries=0, prompt=f"rain {times}").run)
+        assert outcome.state is State.SUCCESS
+        room = [event for event in outcome.events if event.get("status") == "room"]
+        assert len(room) == (times - 1 if waiting.way.deferrable else 0)
+    assert len(mps.tasks) == 2
 
 
 @EACH

@@ -43,6 +43,7 @@ def test_it_returns_the_result_and_pushes_the_urls(emulator: MpsEmulator, way: d
     result, xcoms = run_task(sensor(task_id, **way))
     answer = MpsHook().describe_aigc_audio_task(task_id).response
     assert result == {"TaskId": task_id, "Status": "DONE", "AudioInfos": answer["AudioInfos"], "VideoInfos": []}
+    assert xcoms.pop("usage")["files"] == 2
     assert xcoms == {"audio_urls": [info["Url"] for info in answer["AudioInfos"]]}
     assert len(xcoms["audio_urls"]) == 2
 

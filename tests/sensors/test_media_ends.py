@@ -145,6 +145,7 @@ def test_what_makes_no_address_of_cos_has_no_url(wait: Callable[..., Any], bucke
 def test_a_review_makes_no_file(wait: Callable[..., Any]) -> None:
     result, xcoms = wait(workflow(AiContentReviewResultSet=[{"Type": "Porn", "PornTask": {"Status": "SUCCESS"}}]))
     assert result["AiContentReviewResultSet"]
+    assert xcoms.pop("usage")["files"] == 0
     assert xcoms == {"cos_uris": []}
 
 

@@ -21,7 +21,8 @@ from airflow_provider_mps.transfers.mps_to_object_storage import (
     ExpiredUrlError,
     MpsToObjectStorageOperator,
 )
-from tests.doubles.airflows import attach
+from tests.compat.versions import AIRFLOW
+from tests.doubles.airflows import GET_FS, attach
 from tests.doubles.logs import Lines, no_secret_in
 from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.servers import Handler, LoopbackServer, hang
@@ -273,7 +274,7 @@ def test_the_error_shows_what_was_given_and_what_to_do(tmp_path: Path, urls: Any
             "nowhere://b/x",
         ),
         *("music", "./music", "~/music", "file://music/x", "file://conn@music", "file:music", "C:\\music"),
-        ObjectStoragePath("music"),
+        *([ObjectStoragePath("music")] if AIRFLOW >= (3, 2) else []),  # before, that is /music
     ],
     ids=ascii,
 )
@@ -316,7 +317,7 @@ def test_a_storage_connection_that_is_not_there_is_named(
         """As those of the storages' providers do, none of which is installed here."""
         raise AssertionError(BaseHook.get_connection(conn_id))
 
-    monkeypatch.setattr("airflow.sdk.io.get_fs", get_fs)
+    monkeypatch.setattr(GET_FS, get_fs)
     arguments = {"storage_conn_id": "not_there"} if argument == "storage_conn_id" else {}
     destination = f"file://{'' if arguments else 'not_there_either@'}{tmp_path}"
     with pytest.raises(AirflowFailException, match=f"^{argument}: .*`not_there") as wrong:
@@ -401,7 +402,6 @@ class TestUris:
         with LoopbackServer(whole) as server:
             [uri] = keep(f"{server.url}/tune.wav", destination, **arguments)
         assert uri == f"file://my_files@{tmp_path}/tune.wav"
-        assert ObjectStoragePath(uri).conn_id == "my_files"
         assert (tmp_path / "tune.wav").read_bytes() == CONTENT
 
 

@@ -16,6 +16,7 @@ from airflow_provider_mps.triggers.mps import CAN_BE_ALL, MpsTaskTrigger
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.in_time import ends
 from tests.doubles.logs import Lines
+from tests.doubles.recorded_stats import RecordedStats
 from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.task_instances import State, TaskInstance, run_task, trigger_of
 
@@ -72,6 +73,12 @@ def test_a_create_leaves_its_task_id_its_result_and_the_files(emulator: MpsEmula
     urls = [info["Url"] for info in event.xcoms["result"]["AudioInfos"]]
     assert event.xcoms["return_value"] == event.xcoms["result"]["TaskId"] == task.task_id
     assert event.xcoms["audio_urls"] == urls
+    assert (event.xcoms["usage"]["model"], event.xcoms["usage"]["files"]) == (MUSIC_ARGUMENTS["model_name"], len(urls))
+
+
+def test_what_it_made_is_counted_in_the_triggerer(emulator: MpsEmulator, stats: RecordedStats) -> None:
+    fired_by(deferred_by(create()))
+    assert (stats.counted["mps.usage.tasks"], stats.counted["mps.usage.files"]) == (1, 1)
 
 
 def test_without_do_xcom_push_nothing_is_returned(emulator: MpsEmulator) -> None:

@@ -52,6 +52,7 @@ def test_a_task_that_failed(emulator: MpsEmulator) -> None:
         "Whether a task that failed is billed is not known\n"
         "A retry makes, and may pay for, a new task\n"
         f"It is AIGC audio task {task_id}. Some requests fail each time",
+        "usage": {"mps_task_id": task_id, "kind": "aigc_audio", "state": "FAIL", "files": 0},
     }
 
 

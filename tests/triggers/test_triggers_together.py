@@ -4,7 +4,6 @@ import asyncio
 import json
 import math
 import time
-from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -17,34 +16,10 @@ from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.doubles.emulators import DESCRIBE
 from tests.doubles.in_time import ends
 from tests.doubles.logs import Lines
+from tests.doubles.recorded_stats import RecordedStats
 from tests.doubles.seen import MUSIC_ARGUMENTS
 
 REFUSED = "AuthFailure.SecretIdNotFound"
-
-
-class RecordedStats:
-    """Stands where Airflow's Stats does, and remembers."""
-
-    def __init__(self) -> None:
-        self.counted: Counter[str] = Counter()
-        self.gauges: dict[str, float] = {}
-        self.timings: list[tuple[str, timedelta, dict[str, str]]] = []
-
-    def incr(self, stat: str, count: int = 1, **how: Any) -> None:
-        self.counted[stat] += count
-
-    def gauge(self, stat: str, value: float, **how: Any) -> None:
-        self.gauges[stat] = value
-
-    def timing(self, stat: str, dt: timedelta, *, tags: dict[str, str]) -> None:
-        self.timings.append((stat, dt, tags))
-
-
-@pytest.fixture
-def stats(monkeypatch: pytest.MonkeyPatch) -> RecordedStats:
-    recorded = RecordedStats()
-    monkeypatch.setattr(compat, "Stats", recorded, raising=False)
-    return recorded
 
 
 async def event(mps_task_id: str, **arguments: Any) -> dict[str, Any]:

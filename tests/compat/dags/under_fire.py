@@ -7,7 +7,7 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
+from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator, ProcessMediaOperator
 from airflow_provider_mps.sensors.mps import AigcAudioTaskSensor
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
 
@@ -38,14 +38,18 @@ class FailsAfterExecute(CreateAigcAudioTaskOperator):
             raise RuntimeError("an outlet, the XCom backend, or this")
 
 
-def dag_of(dag_id: str, operator: type[CreateAigcAudioTaskOperator], **arguments: Any) -> DAG:
-    with DAG(
+def empty(dag_id: str) -> DAG:
+    return DAG(
         dag_id=dag_id,
         schedule="@once",
         start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
         is_paused_upon_creation=False,
         default_args={"retries": 1, "retry_delay": timedelta(seconds=1)},
-    ) as dag:
+    )
+
+
+def dag_of(dag_id: str, operator: type[CreateAigcAudioTaskOperator], **arguments: Any) -> DAG:
+    with empty(dag_id) as dag:
         made: Any = operator(
             task_id="create", model_name="GL", model_version="3.0-clip", scene_type="music", prompt=dag_id, **arguments
         )
@@ -59,10 +63,19 @@ def dag_of(dag_id: str, operator: type[CreateAigcAudioTaskOperator], **arguments
     return dag
 
 
-here = {"wait_for_completion": True, "deferrable": False, "poll_interval": 1}
+here: dict[str, Any] = {"wait_for_completion": True, "deferrable": False, "poll_interval": 1}
 there = here | {"deferrable": True}
 
 in_the_triggerer = dag_of("in_the_triggerer", CreateAigcAudioTaskOperator, **there)
 by_a_sensor = dag_of("by_a_sensor", CreateAigcAudioTaskOperator)
 process_killed = dag_of("process_killed", KilledWhileItWaits, **here)
 fails_after_execute = dag_of("fails_after_execute", FailsAfterExecute, **here)
+
+with empty("film") as film:
+    ProcessMediaOperator(
+        task_id="create",
+        input_url="https://example.com/film.mp4",
+        output_cos={"Bucket": "films-1250000000", "Region": "ap-singapore"},
+        media_process_task={"TranscodeTaskSet": [{"Definition": 100010}]},
+        **there,
+    )
