@@ -164,19 +164,6 @@ def test_watch_plays_what_edit_media_made(web: Web) -> None:
     web.plays("Watch")
 
 
-# The log
-
-
-def test_the_log_of_a_failure_says_first_what_happened_what_it_cost_and_what_to_do(web: Web) -> None:
-    web.emulator.fault("fail", "CreateAigcAudioTask", message="The prompt names a person.")
-    run_id = web.airflow.trigger("generate_soundtrack")
-    web.wait_for_task("generate_soundtrack", run_id, "create_soundtrack", "up_for_retry")
-    web.task("generate_soundtrack", run_id, "create_soundtrack", "?log_level=error")
-    for line in ("The prompt names a person.", "is billed", "A retry makes"):
-        expect(web.page.get_by_text(line).first).to_be_in_viewport()
-    web.picture("log.png")
-
-
 # A person approves
 
 
