@@ -86,14 +86,21 @@ class Web:
         expect(said).to_be_visible()
         return said.inner_text()
 
-    def picture(self, name: str, of: Locator | None = None) -> None:
-        """Keep what the page shows as a picture of the docs, if they are to be made."""
+    def picture(self, name: str, of: Locator | None = None, above: Locator | None = None) -> None:
+        """Keep what the page shows, or a part of it, as a picture of the docs, if they are to be made."""
         folder = os.environ.get("MPS_SCREENSHOTS")
         if folder is None:
             return
         file = Path(folder) / name
         self.page.mouse.move(0, 0)
-        (of or self.page).screenshot(path=file, animations="disabled")
+        if of:
+            of.screenshot(path=file, animations="disabled")
+        else:
+            box = above.bounding_box() if above else None
+            height = box["y"] if box else VIEWPORT["height"]
+            self.page.screenshot(
+                path=file, animations="disabled", clip={"x": 0, "y": 0, "width": VIEWPORT["width"], "height": height}
+            )
         assert file.stat().st_size < TOO_LARGE, file
 
 
@@ -162,6 +169,19 @@ def test_watch_plays_what_edit_media_made(web: Web) -> None:
     ):
         assert set(web.links("soundtrack_for_a_video", run_id, task_id)) == labels, task_id
     web.plays("Watch")
+
+
+# The log
+
+
+def test_the_log_of_a_failure_says_first_what_happened_what_it_cost_and_what_to_do(web: Web) -> None:
+    web.emulator.fault("fail", "CreateAigcAudioTask", message="The prompt names a person.")
+    run_id = web.airflow.trigger("generate_soundtrack")
+    web.wait_for_task("generate_soundtrack", run_id, "create_soundtrack", "up_for_retry")
+    web.task("generate_soundtrack", run_id, "create_soundtrack", "?log_level=error")
+    for line in ("The prompt names a person.", "is billed", "A retry makes"):
+        expect(web.page.get_by_text(line).first).to_be_in_viewport()
+    web.picture("log.png", above=web.page.get_by_text("TaskFailedError:").first)  # whose paths are this machine's
 
 
 # A person approves
