@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, ViewportSize, expect, sync_playwright
 
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.get_provider_info import CONNECTION_FIELDS
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.e2e
 PATIENCE = 60
 """Seconds for the page to show something, on a slow machine."""
 CONSOLE = "https://console.tencentcloud.com/mps/"
+VIEWPORT: ViewportSize = {"width": 1280, "height": 720}
 TOO_LARGE = 150_000
 """Bytes of a picture that a reader of the docs would wait for."""
 
@@ -85,14 +86,21 @@ class Web:
         expect(said).to_be_visible()
         return said.inner_text()
 
-    def picture(self, name: str, of: Locator | None = None) -> None:
-        """Keep what the page shows as a picture of the docs, if they are to be made."""
+    def picture(self, name: str, of: Locator | None = None, above: Locator | None = None) -> None:
+        """Keep what the page shows, or a part of it, as a picture of the docs, if they are to be made."""
         folder = os.environ.get("MPS_SCREENSHOTS")
         if folder is None:
             return
         file = Path(folder) / name
         self.page.mouse.move(0, 0)
-        (of or self.page).screenshot(path=file, animations="disabled")
+        if of:
+            of.screenshot(path=file, animations="disabled")
+        else:
+            box = above.bounding_box() if above else None
+            height = box["y"] if box else VIEWPORT["height"]
+            self.page.screenshot(
+                path=file, animations="disabled", clip={"x": 0, "y": 0, "width": VIEWPORT["width"], "height": height}
+            )
         assert file.stat().st_size < TOO_LARGE, file
 
 
@@ -112,7 +120,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
             executable_path=chromium,
             args=["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"],
         )
-        page = browser.new_page(viewport={"width": 1120, "height": 640})
+        page = browser.new_page(viewport=VIEWPORT)
         page.set_default_timeout(PATIENCE * 1000)
         env = {
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
@@ -170,10 +178,10 @@ def test_the_log_of_a_failure_says_first_what_happened_what_it_cost_and_what_to_
     web.emulator.fault("fail", "CreateAigcAudioTask", message="The prompt names a person.")
     run_id = web.airflow.trigger("generate_soundtrack")
     web.wait_for_task("generate_soundtrack", run_id, "create_soundtrack", "up_for_retry")
-    web.task("generate_soundtrack", run_id, "create_soundtrack")
+    web.task("generate_soundtrack", run_id, "create_soundtrack", "?log_level=error")
     for line in ("The prompt names a person.", "is billed", "A retry makes"):
         expect(web.page.get_by_text(line).first).to_be_in_viewport()
-    web.picture("log.png")
+    web.picture("log.png", above=web.page.get_by_text("TaskFailedError:").first)  # whose paths are this machine's
 
 
 # A person approves
@@ -215,7 +223,9 @@ def test_the_form_asks_for_the_keys_first_and_says_what_each_field_is(web: Web) 
     assert shown.index("Description") < shown.index("SecretId") < shown.index("SecretKey") < shown.index("Port")
     assert not {"Host", "Schema", "Login", "Password"} & set(shown.splitlines())
     assert "Test button" in str(form.locator("input[name=port]").get_attribute("placeholder"))
+    web.page.set_viewport_size({**VIEWPORT, "height": 900})
     web.picture("connection_form.png", form)
+    web.page.set_viewport_size(VIEWPORT)
     [port] = free_ports(1)
     secret_id.fill("AKIDwritten")
     form.locator("input[name=password]").fill("in-the-form")
