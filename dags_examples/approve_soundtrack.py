@@ -11,6 +11,7 @@
 is there to answer: `generate_soundtrack` does not ask.
 """
 
+import inspect
 import os
 from datetime import timedelta
 
@@ -29,7 +30,7 @@ except ImportError:  # Airflow 2
     from airflow.models.param import Param
 
 try:
-    from airflow.providers.standard.operators.hitl import ApprovalOperator
+    from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
 except Exception:  # before Airflow 3.1 it is not there, or says so by an exception of Airflow's own
     ApprovalOperator = None
 
@@ -38,6 +39,10 @@ RUN = "{{ dag.dag_id }}/{{ run_id | replace(':', '-') }}"
 PUBLISHED = Asset(uri=f"{FOLDER}/published")
 
 if ApprovalOperator:
+    # Before apache-airflow-providers-standard 1.13 there is but one limit, for the person's answer, too.
+    parameters = inspect.signature(HITLOperator.__init__).parameters
+    ANSWER_WITHIN = "response_timeout" if "response_timeout" in parameters else "execution_timeout"
+
     with DAG(
         dag_id="approve_soundtrack",
         description="A soundtrack that a person approves before it is published",
@@ -85,7 +90,7 @@ Listen to it: open `create_soundtrack` or `keep_take` of this run, and press **L
 The take is kept as `{{ ti.xcom_pull(task_ids='keep_take')[0] }}`.
 """,
             defaults="Reject",
-            response_timeout=timedelta(days=3),
+            **{ANSWER_WITHIN: timedelta(days=3)},
         )
 
         @task(outlets=[PUBLISHED])
