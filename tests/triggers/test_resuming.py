@@ -38,7 +38,7 @@ ENDS: dict[str, Callable[[MpsEmulator], BaseTrigger]] = {
     "timeout": lambda emulator: waits_for(emulator, deadline=time.time()),
     "error": lambda emulator: waits_for(emulator, mps_task_id="{{ no id }}"),
     "no room: timeout": lambda emulator: waits_for_room(deadline=time.time()),
-    "no room: error": lambda emulator: waits_for_room(mps_conn_id="no_such_connection"),
+    "no room: error": lambda emulator: waits_for_room(mps_conn_id="without_keys"),
 }
 
 
@@ -57,6 +57,7 @@ def run(trigger: BaseTrigger) -> tuple[str, float]:
 def test_a_trigger_fires_when_its_task_may_be_resumed(
     end: str, emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WITHOUT_KEYS", '{"conn_type": "tencent_mps"}')
     bearing = replace(patience.patience(), resume_stay=STAY)
     monkeypatch.setattr(resuming, "patience", lambda: bearing)
     trigger = ENDS[end](emulator)
