@@ -99,7 +99,7 @@ HIDDEN_FIELDS = ["extra", "host", "schema"]
 RELABELING = {"login": "SecretId", "password": "SecretKey", "port": "Port"}
 PLACEHOLDERS = {
     "login": "from the console: Cloud Access Management, API keys",
-    # docs/decisions/0016-test-button.md
+    # docs/decisions/0013-test-button.md
     "port": "443: fill it in, Airflow's Test button needs it",
 }
 

@@ -60,7 +60,7 @@ class CreateTaskOperator(WaitsForRoom):
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait.
     :param end_from_trigger: whether the triggerer itself ends this Airflow task, with its XComs, where the wait there
         ends well: no worker resumes it (Airflow 3.3 and later). What a worker does at a task's end is left out, and a
-        clear delivers the same file once more (docs/decisions/0015-tasks-without-a-worker.md).
+        clear delivers the same file once more (docs/decisions/0012-tasks-without-a-worker.md).
     """
 
     request: ClassVar[RequestShape]

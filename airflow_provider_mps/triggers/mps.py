@@ -62,7 +62,7 @@ class MpsTaskTrigger(BaseTrigger):
 
     The event is ``{"status": "done" | "failed" | "timeout" | "error", "mps_task_id", "message"}``; that of a task that
     failed has its ``usage``, too. A message has a line for each part of the error that it becomes. With ``xcoms``, a
-    task that is done ends the Airflow task instead (docs/decisions/0015-tasks-without-a-worker.md).
+    task that is done ends the Airflow task instead (docs/decisions/0012-tasks-without-a-worker.md).
     All triggers of one account share one poller, which keeps under the account's limit.
 
     :param kind: the task's family: ``aigc_audio``, ``aigc_video``, ``aigc_image`` or ``media``.

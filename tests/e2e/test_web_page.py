@@ -247,7 +247,7 @@ def test_the_form_asks_for_the_keys_first_and_says_what_each_field_is(web: Web) 
 
 
 def test_without_a_port_airflow_tests_nothing(web: Web) -> None:
-    """Why the form asks for one: docs/decisions/0016-test-button.md. Where this fails, Airflow has mended it."""
+    """Why the form asks for one: docs/decisions/0013-test-button.md. Where this fails, Airflow has mended it."""
     row = web.connect("no_port", host=None, port=None, schema=None)
     assert web.told_by_test_button(row) == "Bad Request"
 
