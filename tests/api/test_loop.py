@@ -36,8 +36,10 @@ def alarm() -> Iterator[Callable[[float], None]]:
         raise Alarm
 
     before = signal.signal(signal.SIGALRM, strike)
+    gc.disable()  # what is raised in a callback of the collector, such as hypothesis has, is lost
     yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds) and None
     signal.setitimer(signal.ITIMER_REAL, 0)
+    gc.enable()
     signal.signal(signal.SIGALRM, before)
 
 
