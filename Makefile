@@ -39,7 +39,7 @@ chromium:
 	@command -v chromium >/dev/null || { apt-get -qq update && \
 		DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null; }
 
-# A whole cluster under fire: about twelve minutes.
+# A whole cluster under fire: about eight minutes.
 cluster: servers $(CLUSTER_READY)
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
