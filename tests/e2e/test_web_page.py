@@ -135,12 +135,19 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
 # Links
 
 
-def test_a_task_that_waits_leads_to_the_console(web: Web) -> None:
+@pytest.mark.parametrize(
+    ("dag_id", "task_id", "state"),
+    [
+        ("generate_soundtrack", "create_soundtrack", "deferred"),
+        ("soundtrack_with_sensor", "wait_for_soundtrack", "up_for_reschedule"),
+    ],
+)
+def test_a_task_that_waits_leads_to_the_console(web: Web, dag_id: str, task_id: str, state: str) -> None:
     """And to nothing else: there is no file yet."""
     web.emulator.fault("never_done", "CreateAigcAudioTask")
-    run_id = web.airflow.trigger("generate_soundtrack")
-    web.wait_for_task("generate_soundtrack", run_id, "create_soundtrack", "deferred")
-    links = web.links("generate_soundtrack", run_id, "create_soundtrack")
+    run_id = web.airflow.trigger(dag_id)
+    web.wait_for_task(dag_id, run_id, task_id, state)
+    links = web.links(dag_id, run_id, task_id)
     assert list(links) == ["MPS console"]
     assert str(links["MPS console"]).startswith(CONSOLE)
 
