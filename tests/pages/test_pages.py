@@ -17,7 +17,7 @@ from airflow.models import Connection
 from airflow.secrets.local_filesystem import load_connections_dict
 
 import airflow_provider_mps
-from airflow_provider_mps.api.errors import DownloadError, Failure, InvalidArgumentError, MpsError
+from airflow_provider_mps.api.errors import DownloadError, InvalidArgumentError, MpsError
 from airflow_provider_mps.api.settings import ClientSettings
 from airflow_provider_mps.emulator import FaultKind, MpsEmulator
 from airflow_provider_mps.get_provider_info import CONNECTION_FIELDS
@@ -116,28 +116,6 @@ class TestErrors:
             if (known := retried(errors()[name])) is not None and not text.startswith("yes" if known else "no")
         }
         assert wrong == {}
-
-    def test_a_code_is_retried_as_its_row_says(self) -> None:
-        kinds = {
-            "refused for now": Failure.THROTTLED,
-            "clock or token": Failure.STALE,
-            "trouble at MPS": Failure.SERVER_TROUBLE,
-            "says too little": Failure.UNKNOWN,
-            "not found": Failure.NOT_FOUND,
-            "final": Failure.FINAL,
-        }
-        from airflow_provider_mps.api.errors import classify
-
-        lines = [line.strip("| ").split(" | ") for line in page("errors.md").splitlines() if line.startswith("| ")]
-        tables = {cells[0]: re.findall("`([^`]+)`", cells[1]) for cells in lines if cells[0] in kinds}
-        assert set(tables) == set(kinds)
-        wrong = [
-            (kind, code)
-            for kind, codes in tables.items()
-            for code in codes
-            if classify(code).failure is not kinds[kind]
-        ]
-        assert wrong == []
 
     def test_each_message_on_the_page_is_in_the_code(self) -> None:
         text = page("errors-by-message.md").partition("## Airflow's own")[0]
