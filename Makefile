@@ -8,27 +8,29 @@ CLUSTER_READY := $(VENV)/cluster-ready
 BIN := $(VENV)/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt
-PUBLIC := $(addprefix airflow_provider_mps/,operators sensors transfers hooks triggers links \
-	api/compose.py api/errors.py api/tasks.py emulator/server.py emulator/faults.py emulator/pytest_plugin.py)
-CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
-	"Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is " + sys.version.split()[0] + \
+PUBLIC := $(addprefix airflow_provider_mps/,operators sensors transfers/mps_to_object_storage.py hooks triggers links \
+	api/request/soundtrack.py api/errors.py api/tasks/family.py api/tasks/status.py emulator/web/server.py emulator/service/guarded.py emulator/faults.py emulator/pytest_plugin.py)
+CHECK_PYTHON := import sys; (3, 11) <= sys.version_info < (3, 15) or sys.exit( \
+	"Python 3.11 to 3.14 is needed, and $(PYTHON) is " + sys.version.split()[0] + \
 	". Name another one: make PYTHON=python3.12")
 
-.PHONY: demo test e2e screenshots compat chromium cluster servers fuzz live lint docs dist ui constraints clean
+.PHONY: demo test e2e screenshots compat chromium clients node cluster servers fuzz live lint docs dist ui constraints clean
 
 demo: $(READY)
 	$(BIN)/python -m scripts.demo $(DAG)
 
-# Most tests wait rather than compute: more processes than cores. A file stays in one, for some share what they start.
+# Most tests wait rather than compute: more processes than cores. What shares something costly is a group (xdist_group).
 test: $(READY)
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 8 --dist loadgroup
 
+# Two whole Airflows at once: each waits more than it computes. The tests of a file share one.
 e2e: $(READY)
-	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile
 
-# The pictures of Airflow's web page in the docs.
+# The pictures of Airflow's web page and the emulator's in the docs, and what the emulator makes.
 screenshots: $(READY)
-	MPS_SCREENSHOTS=docs/images $(BIN)/python -m pytest -m e2e tests/e2e/test_web_page.py
+	MPS_SCREENSHOTS=docs/images $(BIN)/python -m pytest -m e2e tests/emulator/test_page.py tests/e2e/test_web_page.py \
+		tests/e2e/test_results_page.py
 
 # Each Airflow from 2.11 on, or those of RELEASES="2.11.2 3.0.6".
 compat: $(READY)
@@ -38,6 +40,20 @@ compat: $(READY)
 chromium:
 	@command -v chromium >/dev/null || { apt-get -qq update && \
 		DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null; }
+
+# Tencent's own clients against the emulator, in build/clients: tccli brings an SDK of its own.
+TCCLI := 3.1.189.1
+NODE_SDK := tencentcloud-sdk-nodejs-mps@4.1.305 tencentcloud-sdk-nodejs-common@4.1.220
+clients: $(READY) node
+	@test -x build/clients/venv/bin/tccli || { \
+		$(PYTHON) -m venv build/clients/venv && build/clients/venv/bin/python -m pip install --quiet tccli==$(TCCLI); }
+	@npm install --silent --no-audit --no-fund --prefix build/clients $(NODE_SDK)
+	$(BIN)/python -m pytest -m clients tests/clients
+
+# As root, on Debian, where there is none.
+node:
+	@{ command -v node && command -v npm; } >/dev/null || { apt-get -qq update && \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends nodejs npm >/dev/null; }
 
 # A whole cluster under fire: about eight minutes.
 cluster: servers $(CLUSTER_READY)
@@ -51,9 +67,10 @@ servers:
 		apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
 			apt-get -qq install --no-install-recommends postgresql redis-server >/dev/null; }
 
-# Other values than `make test` tries, and many more: about ten minutes.
+# Other values and other lives of a task instance (1,000) than `make test` tries, and many more: about half an hour.
 fuzz: $(READY)
 	MPS_FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest tests/promises/test_bad_input.py
+	MPS_FUZZ_EXAMPLES=250 $(BIN)/python -m pytest tests/promises/test_paid_once_at_random.py
 
 # A real account, whose tasks are billed: CONTRIBUTING.md. The tests forget all AIRFLOW_... variables, so that no other
 # target finds the account's keys.
@@ -67,14 +84,14 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-# The site, in build/site. The papers link to each other, and to the code, by their paths in the repository; so the
+# The site, in build/site. The docs link to each other, and to the code, by their paths in the repository; so the
 # pages are those paths. Fails on a broken link or anchor, and on a public name without a docstring.
 docs: $(READY)
 	$(INSTALL) --editable '.[docs]'
 	$(BIN)/ruff check --select D101,D102,D103 $(PUBLIC)
 	@rm -rf build/pages && mkdir -p build/pages
 	@ln -s $(addprefix ../../,$(wildcard *.md) LICENSE docs airflow_provider_mps dags_examples) build/pages/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The wheel and the sdist, in dist/, looked at and tried.
 dist: $(READY)
@@ -84,8 +101,9 @@ dist: $(READY)
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python -m pytest -m dist tests/package
 
+# With the examples, or make ui DAGS=FOLDER; RUNNING_TASKS=N: MPS runs so many tasks of a model at once.
 ui: $(READY)
-	$(BIN)/python -m scripts.ui
+	$(BIN)/python -m scripts.ui $(if $(DAGS),--dags=$(DAGS)) $(if $(RUNNING_TASKS),--running-tasks=$(RUNNING_TASKS))
 
 # Takes the newest versions of everything; `make test e2e` shows whether they work.
 constraints: $(READY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -67,13 +68,29 @@ async def connection_and_extra(conn_id: str) -> tuple[Any, dict[str, Any]]:
 
     Before Airflow 3.3.2 ``aget_connection``, where there is one, masks secrets by a call that stalls the triggerer's
     event loop. asgiref's threads, and no others: a look-up goes back from them to the event loop that called.
+
+    Which class of connection comes back is up to the secrets backend: Airflow's own for a file and for the database
+    hand back ``airflow.models.Connection``, which has no ``aextra_dejson``.
     """
     from asgiref.sync import sync_to_async
 
     from airflow_provider_mps.compat import BaseHook, Connection
 
-    if hasattr(Connection, "aextra_dejson"):
-        connection = await BaseHook.aget_connection(conn_id)
-        return connection, await connection.aextra_dejson()
-    connection = await sync_to_async(BaseHook.get_connection)(conn_id)
+    if hasattr(Connection, "aextra_dejson"):  # Airflow 3.3.2
+        connection: Any = await BaseHook.aget_connection(conn_id)
+        if hasattr(connection, "aextra_dejson"):
+            return connection, await connection.aextra_dejson()
+    else:
+        connection = await sync_to_async(BaseHook.get_connection)(conn_id)
     return connection, await sync_to_async(lambda: connection.extra_dejson)()  # it masks, too
+
+
+@cache
+def clears_discard() -> bool:
+    """Whether a clear in Airflow's page discards what the task state store keeps for the task, as it does from 3.4 on.
+
+    Unless the box "keep task state" is ticked (apache/airflow#72100).
+    """
+    from airflow import __version__
+
+    return tuple(int(part) for part in __version__.split(".")[:2]) >= (3, 4)

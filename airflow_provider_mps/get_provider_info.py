@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from airflow_provider_mps.api.settings import INTL, SITES, ClientSettings, CredentialKind
+from airflow_provider_mps.api.wire.settings import INTL, SITES, ClientSettings, CredentialKind
 
 INTEGRATION = "Tencent Cloud Media Processing Service (MPS)"
 
@@ -70,6 +70,12 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "description": "URL under which cos:// files are read, such as an internal one; empty means the region's own",
         "schema": {"type": ["string", "null"]},
     },
+    "memory": {
+        "label": "Memory",
+        "description": "A folder in object storage where what was paid for is remembered, such as "
+        "cos://tencent_mps_default@bucket-1250000000/mps; empty means in Airflow, from 3.3 on",
+        "schema": {"type": ["string", "null"]},
+    },
     "proxy": {
         "label": "Proxy",
         "description": "URL of an HTTP proxy, such as http://proxy.example:3128",
@@ -90,6 +96,12 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "description": "Your own limit for each action, such as a lower one where others share the account; "
         "empty: the documented one of each action. Polls keep a little below it",
         "schema": {"type": ["number", "null"]},
+    },
+    "prices": {
+        "label": "Prices",
+        "description": "Your own, for estimates: JSON by model, or model and version, such as "
+        '{"currency": "USD", "MiniMaxMusic 2.6": {"song": 0.14}, "Kling": {"second": 0.05}, "Qwen": {"picture": 0.02}}',
+        "schema": {"type": ["string", "null"]},
     },
 }
 
@@ -128,10 +140,34 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": "airflow_provider_mps.transfers.mps_to_object_storage",
             }
         ],
+        "filesystems": ["airflow_provider_mps.storage.cos"],
         "extra-links": [
             f"airflow_provider_mps.links.mps.{name}"
             for name in ("ListenLink", "WatchLink", "ViewLink", "StoredInCosLink", "MpsConsoleLink")
         ],
+        "config": {
+            "mps": {
+                "description": f"Settings of {INTEGRATION}.",
+                "options": {
+                    "results_page": {
+                        "description": "Whether Airflow 3.1.1 and later show the results page: a tab of each DAG run, "
+                        "and an entry of the menu.",
+                        "version_added": "1.0.0",
+                        "type": "boolean",
+                        "example": "False",
+                        "default": "True",
+                    },
+                    "usage_tags": {
+                        "description": "Tags of the metrics mps.usage.* beside their own, of dag_id, task_id and "
+                        "team_name: each has as many values as the deployment has DAGs, tasks or teams.",
+                        "version_added": "1.0.0",
+                        "type": "string",
+                        "example": "dag_id,task_id",
+                        "default": "",
+                    },
+                },
+            }
+        },
         "connection-types": [
             {
                 "connection-type": "tencent_mps",

@@ -1,16 +1,20 @@
 """A batch larger than what an account may run at once, through a whole Airflow: how long, at what cost, in what order.
 
-    PYTHONPATH=. python benchmarks/batch.py [--quick] [--scenario S] [--way W] [--at-once]
+    PYTHONPATH=. python benchmarks/batch.py [--quick] [--scenario S] [--way W] [--at-once] [--creates N]
 
 `airflow standalone` with a LocalExecutor of four slots and one triggerer; the emulator, in this process, lets only so
 many tasks run at once. All creates are mapped tasks of one run. Every ten seconds a run of another DAG is started,
 whose one task needs a worker for a moment. A way that has not ended after twice the ideal time is cut off.
 The 20 s scenario takes about 40 minutes, the 60 s one 2 hours, or 45 minutes with the ways at once; `--quick` a few.
+In the capacity scenarios the triggerer holds 20 waits at most, beside a batch of 80: a way takes 8 minutes with tasks
+of 15 s, and 25 with tasks of 60 s. `--creates 6` is for trying whether a way works.
 
 Ways, each a DAG of batch_dags/batch.py:
 
 ``this_package``            creates wait for room in the triggerer, and so do the tasks that they made
 ``this_package_in_a_pool``  the same, in a pool of the cap's size with include_deferred
+``this_package_in_a_larger_pool``  in one of the size that docs/room.md recommends
+``this_package_in_a_larger_pool_often_polled``  and each task is polled every second
 ``naive_deferred``          the SDK with its StandardRetryer, 20 retries by Airflow with exponential backoff, and a wait
                             in the triggerer
 ``naive_in_the_worker``     the same, and polls with sleeps between them in the worker
@@ -22,15 +26,17 @@ Columns of the table; a JSON line for each way has more:
 - refused: creates refused for want of room, for each one accepted.
 - held: seconds of worker slots held, from Airflow's event log; runs: how often a worker ran a task, for each create.
 - failed, paid: task instances that failed; tasks that the emulator made.
+- seen: how long after a task's end it was seen at most.
 - in order: of all pairs of creates, those accepted in the order in which they first came.
 - queued: how long the other DAG's task waited for a worker after its run was started, median and longest.
-- cpu: seconds of CPU of all of Airflow's processes.
+- cpu: seconds of CPU of all of Airflow's processes; of them for each worker run; and those of the workers for each run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import statistics
@@ -40,7 +46,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -57,19 +63,44 @@ CREATE = "CreateAigcAudioTask"
 
 @dataclass(frozen=True)
 class Scenario:
-    """So many creates of tasks that last so many seconds, of which only ``cap`` run at once."""
+    """So many creates of tasks that last so many seconds, of which only ``cap`` run at once.
+
+    :param capacity: of the triggerer.
+    """
 
     creates: int
     cap: int
     seconds: float
+    capacity: int = 1000
 
     @property
     def ideal(self) -> float:
         return self.creates * self.seconds / self.cap
 
+    @property
+    def pools(self) -> dict[str, int]:
+        """The slots of the pool of each way that has one."""
+        turnaround = 6.0  # docs/room.md
+        larger = math.ceil(self.cap * (1 + turnaround / self.seconds))
+        larger_ones = ("this_package_in_a_larger_pool", "this_package_in_a_larger_pool_often_polled")
+        return {"this_package_in_a_pool": self.cap, **dict.fromkeys(larger_ones, larger)}
 
-SCENARIOS = {"20s": Scenario(200, 10, 20.0), "60s": Scenario(60, 3, 60.0), "quick": Scenario(40, 4, 5.0)}
-WAYS = ("this_package", "this_package_in_a_pool", "naive_deferred", "naive_in_the_worker")
+
+SCENARIOS = {
+    "20s": Scenario(200, 10, 20.0),
+    "60s": Scenario(60, 3, 60.0),
+    "quick": Scenario(40, 4, 5.0),
+    "capacity": Scenario(80, 4, 15.0, capacity=20),
+    "capacity-60s": Scenario(80, 4, 60.0, capacity=20),
+}
+WAYS = (
+    "this_package",
+    "this_package_in_a_pool",
+    "this_package_in_a_larger_pool",
+    "this_package_in_a_larger_pool_often_polled",
+    "naive_deferred",
+    "naive_in_the_worker",
+)
 
 
 class Batch:
@@ -86,16 +117,16 @@ class Batch:
             env = {
                 "AIRFLOW_CONN_TENCENT_MPS_DEFAULT": json.dumps(self.emulator.connection),
                 "BATCH_CREATES": str(self.scenario.creates),
+                "AIRFLOW__TRIGGERER__CAPACITY": str(self.scenario.capacity),
             }
             with AirflowStandalone(self._folder, DAGS, env) as self.airflow:
                 wait_for("the other DAG has run", lambda: self._another("success"), seconds=120)
-                if self.way == "this_package_in_a_pool":
-                    pool = {"name": "songs", "slots": self.scenario.cap, "include_deferred": True}
-                    self.airflow.api("POST", "/pools", pool)
+                if slots := self.scenario.pools.get(self.way):
+                    self.airflow.api("POST", "/pools", {"name": "songs", "slots": slots, "include_deferred": True})
                 before = self._cpu()
                 run_id = self.airflow.trigger(self.way)
                 with suppress(RuntimeError):
-                    self.airflow.wait_for_run(self.way, run_id, seconds=2 * self.scenario.ideal)
+                    self.airflow.wait_for_run(self.way, run_id, seconds=max(120.0, 2 * self.scenario.ideal))
                 return self._row(run_id, self._cpu() - before)
 
     def _cpu(self) -> Counter[str]:
@@ -126,9 +157,15 @@ class Batch:
         came = [accepted.get(prompt, now) for prompt in first]
         pairs = Counter(mine <= theirs for mine, theirs in combinations(came, 2))
         ends = [min(task.done_at or now, now) for task in tasks]
+        done = {task.task_id: task.done_at for task in tasks if task.done_at is not None}
         busy = sum(end - task.created_at for task, end in zip(tasks, ends, strict=True))
         spent = max(ends) - min(task.created_at for task in tasks)
         queued = sorted(self._queued(run["queued_at"]))
+        seen: dict[str, float] = {}
+        for request in self.emulator.requests:
+            task_id = request.params.get("TaskId")
+            if task_id in done and request.at >= done[task_id]:
+                seen.setdefault(task_id, request.at - done[task_id])
         return {
             "way": self.way,
             "creates": scenario.creates,
@@ -147,6 +184,8 @@ class Batch:
             "answers": Counter(request.answer for request in requests),
             "in_order": round(pairs[True] / max(1, pairs.total()), 3),
             "most_overtaken": max(sum(theirs < mine for theirs in came[place:]) for place, mine in enumerate(came)),
+            "seen_median_s": round(statistics.median(seen.values()), 1),
+            "seen_latest_s": round(max(seen.values()), 1),
             "held_s": round(sum(runs)),
             "runs": len(runs),
             "run_median_s": round(statistics.median(runs), 1),
@@ -154,7 +193,7 @@ class Batch:
             "another_runs": len(queued),
             "another_queued_median_s": round(statistics.median(queued), 1),
             "another_queued_longest_s": round(queued[-1], 1),
-            "cpu_s": {kind: round(each) for kind, each in cpu.items()},
+            "cpu_s": {kind: round(each, 1) for kind, each in cpu.items()},
         }
 
     def _runs(self) -> Iterator[float]:
@@ -193,6 +232,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         "way",
         "makespan / ideal",
         "busy",
+        "seen",
         "refused",
         "held",
         "runs",
@@ -205,12 +245,14 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = [heads, ["---"] * len(heads)]
     for row in rows:
         wanted, paid = row["creates"], row["paid"]
+        cpu = sum(row["cpu_s"].values())
         ratio = row["makespan_s"] and f"{row['makespan_s'] / row['ideal_s']:.2f}"
         lines.append(
             [
                 row["way"],
                 ratio or f"not finished: {row['done']} of {wanted}",
                 f"{100 * row['busy']:.0f} %",
+                f"{row['seen_latest_s']} s",
                 f"{row['refused_for_room'] / paid:.2f}",
                 f"{row['held_s']} s",
                 f"{row['runs'] / wanted:.2f}",
@@ -218,7 +260,7 @@ def table(rows: list[dict[str, Any]]) -> str:
                 f"{paid} of {wanted}",
                 f"{100 * row['in_order']:.0f} %",
                 f"{row['another_queued_median_s']} s, {row['another_queued_longest_s']} s",
-                f"{sum(row['cpu_s'].values())} s",
+                f"{cpu:.0f} s; {cpu / row['runs']:.2f} s; {row['cpu_s'].get('worker', 0) / row['runs']:.3f} s",
             ]
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -231,6 +273,7 @@ def main() -> None:
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), action="append", help="all but quick where not given")
     parser.add_argument("--way", choices=WAYS, action="append", help="all of them where not given")
     parser.add_argument("--at-once", action="store_true", help="all ways at the same time, each in an Airflow")
+    parser.add_argument("--creates", type=int, help="so many creates instead of the scenario's")
     arguments = parser.parse_args()
     names = ["quick"] if arguments.quick else arguments.scenario or ["20s", "60s"]
     for name in list(os.environ):
@@ -239,6 +282,7 @@ def main() -> None:
 
     for name in names:
         scenario, ways = SCENARIOS[name], arguments.way or WAYS
+        scenario = replace(scenario, creates=arguments.creates or scenario.creates)
         print(f"\n{scenario.creates} creates, {scenario.seconds:g} s each, {scenario.cap} at once", flush=True)
 
         def measure(way: str, scenario: Scenario = scenario) -> dict[str, Any]:

@@ -12,6 +12,10 @@ Answers that drip in without an end are left out: the SDK waits for them for eve
 - told: callers that ended with an error which says so, and what to do.
 - unrun: those of them whose create came to the service and was not carried out. Nobody outside of it can know.
 - false: those of them for whom the service had got no create at all, or had refused each.
+
+With a memory folder there is no task state store, as before Airflow 3.3; what strikes the store strikes the folder. One
+on a disk may be another machine's, so a try that is killed before it comes there leaves a doubt; one in an object
+store, for which fsspec's memory stands here, is the same for all.
 """
 
 import argparse
@@ -32,13 +36,17 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the short waits
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="no-double-pay-")
 os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
 
+import fsspec
 import structlog
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
+from airflow.sdk.io import attach
+from fsspec.implementations.memory import MemoryFileSystem
 from tencentcloud.common.credential import Credential
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
@@ -46,10 +54,10 @@ from tencentcloud.common.retry import StandardRetryer
 from tencentcloud.mps.v20190612 import models
 from tencentcloud.mps.v20190612.mps_client import MpsClient as SdkClient
 
-from airflow_provider_mps.api.errors import AmbiguousCreateError
+from airflow_provider_mps.api.errors import AmbiguousCreateError, OtherAccountError
 from airflow_provider_mps.api.patience import SHORT, Patience, short_waits
 from airflow_provider_mps.emulator import FaultKind, MpsEmulator
-from airflow_provider_mps.operators.memory import OtherAccountError
+from airflow_provider_mps.execution.folder import Folder
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 
 CREATE, DESCRIBE = "CreateAigcAudioTask", "DescribeAigcAudioTask"
@@ -78,11 +86,20 @@ class Mishap(StrEnum):
 
     AFTER = "execute() has returned, and post_execute, an outlet or the push of return_value fails"
     XCOM = "the XCom backend is down"
-    STORE = "a write to the task state store fails, once"
+    STORE = "a write to the task state store fails, once; of a memory folder, see StorageTrouble"
     KEYS = "the connection has the keys of another account from this try on"
     ALARM = "execution_timeout is over"
     KILL = "the worker is killed at a moment"
     KILL_AT_STEP = "the worker is killed before or after a step in the store"
+
+
+class StorageTrouble(StrEnum):
+    """What the storage of a memory folder does wrong in one try."""
+
+    WRITE = "a write fails"
+    WRITES = "a write and its repeats fail"
+    ANSWER = "a write is done, and its answer is lost"
+    READ = "a read fails"
 
 
 @dataclass(frozen=True)
@@ -90,7 +107,7 @@ class Trouble:
     """A mishap of one try.
 
     :param seconds: after how many an alarm or a kill strikes.
-    :param step: at which step in the store the worker is killed, counted from 0.
+    :param step: at which step in the store the worker is killed, counted from 0; or what the storage does wrong, when.
     """
 
     mishap: Mishap
@@ -134,17 +151,22 @@ class Killed(SystemExit):
 class Kept:
     """What Airflow keeps of a task instance: its XComs, and the task state store, which outlives a try."""
 
+    dag_id = run_id = task_id = "create"
+    map_index = -1
     max_tries: int = RETRIES
+    try_number: int = 0
     stored: dict[str, str] = field(default_factory=dict)
     trouble: Trouble | None = None
     dead: bool = False
     steps: int = 0
     failing_writes: int = 0
+    writes: int = 0
 
     def begin(self, trouble: Trouble | None) -> None:
         """A try begins, in a worker of its own."""
         self.trouble, self.dead, self.steps = trouble, False, 0
-        self.failing_writes = int(self.meets(Mishap.STORE))
+        self.try_number += 1
+        self.failing_writes, self.writes = int(self.meets(Mishap.STORE)), 0
 
     def meets(self, mishap: Mishap) -> bool:
         return self.trouble is not None and self.trouble.mishap is mishap
@@ -179,6 +201,40 @@ class Kept:
             raise Killed
 
     @contextmanager
+    def strikes_the_folder(self) -> Iterator[None]:
+        """As :meth:`get` and :meth:`set`, for a memory folder."""
+        read, write = Folder.read, Folder._write
+
+        def storage_does_wrong(*troubles: StorageTrouble) -> bool:
+            if self.trouble is None or not self.meets(Mishap.STORE):
+                return False
+            trouble = list(StorageTrouble)[self.trouble.step % len(StorageTrouble)]
+            if trouble not in troubles:
+                return False
+            since = self.writes - self.trouble.step // len(StorageTrouble)
+            return 0 <= since < (5 if trouble is StorageTrouble.WRITES else 1)
+
+        def watched_read(folder: Folder) -> object:
+            self._reach()
+            if storage_does_wrong(StorageTrouble.READ):
+                raise ConnectionError("the storage is down")
+            return read(folder)
+
+        def watched_write(folder: Folder, path: str, content: bytes, *, exclusive: bool) -> None:
+            self._reach()
+            fails = storage_does_wrong(StorageTrouble.WRITE, StorageTrouble.WRITES)
+            answer_lost = storage_does_wrong(StorageTrouble.ANSWER)
+            self.writes += 1
+            if not fails:
+                write(folder, path, content, exclusive=exclusive)
+            self._reach()
+            if fails or answer_lost:
+                raise ConnectionError("the storage is down")
+
+        with mock.patch.object(Folder, "read", watched_read), mock.patch.object(Folder, "_write", watched_write):
+            yield
+
+    @contextmanager
     def struck(self) -> Iterator[None]:
         """As Airflow's ``timeout`` does it: a signal's exception strikes at whatever the main thread does."""
 
@@ -201,10 +257,11 @@ class Setting:
     """An emulator, the connection to it, and the keys of two accounts.
 
     :ivar keys: those that the connection has.
+    :ivar memory: the connection's memory folder; empty: it has none.
     """
 
     def __init__(self, emulator: MpsEmulator, plan: Plan) -> None:
-        self.emulator, self.plan = emulator, plan
+        self.emulator, self.plan, self.memory = emulator, plan, ""
         self.conn_id = f"mps_{plan.number}"
         self.use("emulator")
         emulator.accept_credential("other-id", "other-key", account="other")
@@ -213,7 +270,7 @@ class Setting:
         self.keys = (f"{account}-id", f"{account}-key")
         connection = self.emulator.connection
         connection["login"], connection["password"] = self.keys
-        connection["extra"] |= {"timeout": 1}
+        connection["extra"] |= {"timeout": 1, "memory": self.memory}
         os.environ[f"AIRFLOW_CONN_{self.conn_id.upper()}"] = json.dumps(connection)
 
     def try_all(self, kept: Kept, execute: Callable[[], str], on_kill: Callable[[], None]) -> tuple[str, bool]:
@@ -252,9 +309,14 @@ Caller = Callable[[Setting], tuple[bool, set[str], bool]]
 """Asks for one file: whether it got it, the TaskIds that it got to know, and whether it was told of a doubt."""
 
 
-def with_this_package(setting: Setting) -> tuple[bool, set[str], bool]:
+def with_this_package(setting: Setting, *, storage: str = "") -> tuple[bool, set[str], bool]:
     kept = Kept()
-    context: Any = {"ti": kept, "task_state_store": kept}
+    context: Any = {"ti": kept} if storage else {"ti": kept, "task_state_store": kept}
+    if storage:
+        attach("memory", conn_id="keeps", fs=MemoryFileSystem())
+        folder = tempfile.mkdtemp(dir=os.environ["AIRFLOW_HOME"])
+        setting.memory = f"file://{folder}" if storage == "file" else f"memory://keeps@{folder.strip('/')}"
+        setting.use("emulator")
     operators: list[CreateAigcAudioTaskOperator] = []
 
     def execute() -> str:
@@ -273,9 +335,14 @@ def with_this_package(setting: Setting) -> tuple[bool, set[str], bool]:
         operators.append(create)
         return create.execute(context)
 
-    value, told = setting.try_all(kept, execute, lambda: operators[-1].on_kill() if operators else None)
-    known = {json.loads(entry)["task_id"] for entry in kept.stored.values()} | {value}
-    return bool(value), known, told
+    with kept.strikes_the_folder():
+        value, told = setting.try_all(kept, execute, lambda: operators[-1].on_kill() if operators else None)
+    entries = [json.loads(entry) for entry in kept.stored.values()]
+    if storage:
+        system = fsspec.filesystem(storage)
+        files = system.find(folder)
+        entries += [json.loads(system.cat_file(file))["entry"] for file in files if file.endswith(".json")]
+    return bool(value), {entry["task_id"] for entry in entries if entry} | {value}, told
 
 
 def with_the_sdk(setting: Setting, *, in_airflow: bool) -> tuple[bool, set[str], bool]:
@@ -306,6 +373,8 @@ def with_the_sdk(setting: Setting, *, in_airflow: bool) -> tuple[bool, set[str],
 
 CALLERS: dict[str, Caller] = {
     "this package": with_this_package,
+    "this package, memory on a disk": partial(with_this_package, storage="file"),
+    "this package, memory elsewhere": partial(with_this_package, storage="memory"),
     "SDK, StandardRetryer": partial(with_the_sdk, in_airflow=False),
     "the same, as an Airflow task": partial(with_the_sdk, in_airflow=True),
 }
@@ -348,18 +417,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plans", type=int, default=1000, help="how many plans to play")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--caller", choices=CALLERS, action="append", help="only this one; may be repeated")
     arguments = parser.parse_args()
+    callers = {name: caller for name, caller in CALLERS.items() if name in (arguments.caller or CALLERS)}
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)
 
     rng = random.Random(arguments.seed)
     plans = [make_plan(rng, number) for number in range(arguments.plans)]
     counts = {}
-    for caller in CALLERS.values():  # once without a fault, so that imports take none of the second of a call
+    for caller in callers.values():  # once without a fault, so that imports take none of the second of a call
         play(caller, Plan(len(plans), [], []))
-    # Forked processes, for a signal strikes in the main thread of a process alone.
+    # Forked processes, for a signal strikes only in the main thread of a process.
     with short_waits(), ProcessPoolExecutor(AT_ONCE, get_context("fork")) as pool:
-        for name, caller in CALLERS.items():
+        for name, caller in callers.items():
             counts[name] = sum(pool.map(partial(play, caller), plans), Count())
 
     columns = [field.name for field in fields(Count)]

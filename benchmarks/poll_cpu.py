@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable
 import httpx
 from service import Service
 
-from airflow_provider_mps.api.auth import Keys, sign
-from airflow_provider_mps.api.client import MpsClient
-from airflow_provider_mps.api.settings import ClientSettings, CredentialSettings
+from airflow_provider_mps.api.wire.client import MpsClient
+from airflow_provider_mps.api.wire.credentials import Keys, sign
+from airflow_provider_mps.api.wire.settings import ClientSettings, CredentialSettings
 
 DESCRIBE = "DescribeAigcAudioTask"
 

@@ -11,7 +11,7 @@ about 55 minutes, ``--quick`` about two: fewer tasks, shorter ones. The rows:
 ``asleep``         N triggers that only sleep: what Python, Airflow and greenback take of memory and stalls themselves.
 ``three_pollers``  three processes that share the limit and do not know of each other.
 ``peer_left``      two of three such processes leave: the seconds until the third has 90 % of the limit, beside those
-                   that it takes by a fixed growth alone.
+                   that it takes by a fixed growth.
 ``resumed``        N waits in two processes, while workers ask for the result of each ended one outside of their pace,
                    as they do for a resumed task, three a second; and the same waits without those calls.
 ``independent``    N waits, each on its own, asking once an interval; ten refused answers in a row end one.
@@ -116,9 +116,9 @@ async def by_trigger(task_id: str) -> str:
 
 async def on_its_own(task_id: str) -> str:
     """Wait with a client of one's own."""
-    from airflow_provider_mps.api.client import MpsClient
     from airflow_provider_mps.api.errors import CallError
     from airflow_provider_mps.api.tasks import AIGC_AUDIO
+    from airflow_provider_mps.api.wire.client import MpsClient
     from airflow_provider_mps.hooks.mps import MpsHook
 
     hook = MpsHook()
@@ -244,7 +244,7 @@ def row_of_waits(name: str, way: Callable[[str], Awaitable[str]], number: int, f
 
 def settings_for(connection: dict[str, Any]) -> Any:
     """The emulator's account as settings."""
-    from airflow_provider_mps.api.settings import ClientSettings, CredentialSettings
+    from airflow_provider_mps.api.wire.settings import ClientSettings, CredentialSettings
 
     keys = CredentialSettings(secret_id=connection["login"], secret_key=connection["password"])
     return ClientSettings(connection["host"], keys, port=connection["port"], scheme="http")
@@ -254,11 +254,12 @@ def sharing_process(
     connection: dict[str, Any], task_ids: list[str], seconds: float, quiet_seconds: float, parent: Any
 ) -> None:
     """Wait for so many seconds for tasks that do not end; sends each second's time, polls and throttled."""
-    from airflow_provider_mps.api import polling
+    from airflow_provider_mps.api.patience import Patience, in_force
     from airflow_provider_mps.api.tasks import AIGC_AUDIO
+    from airflow_provider_mps.api.waiting import poller as polling
+    from airflow_provider_mps.api.waiting.pace import Pace
 
-    polling.REPORT_SECONDS = 1.0
-    polling.Pace.QUIET_SECONDS = quiet_seconds
+    Pace.QUIET_SECONDS = quiet_seconds
     seen: list[tuple[float, int, int]] = []
 
     async def run() -> None:
@@ -274,7 +275,8 @@ def sharing_process(
 
     parent.send("ready")
     parent.recv()
-    asyncio.run(run())
+    with in_force(Patience(report=1.0)):
+        asyncio.run(run())
     parent.send(seen)
 
 
@@ -295,7 +297,7 @@ def together(target: Callable[..., None], arguments: list[tuple[Any, ...]]) -> l
 
 def shared(seconds: list[float], quiet_seconds: float | None = None) -> list[list[tuple[float, int, int]]]:
     """A process with 300 waits for each of those numbers of seconds; what each has seen."""
-    from airflow_provider_mps.api.polling import Pace
+    from airflow_provider_mps.api.waiting.pace import Pace
 
     quiet = Pace.QUIET_SECONDS if quiet_seconds is None else quiet_seconds
     with Service() as service:
@@ -339,14 +341,14 @@ def resumed_process(connection: dict[str, Any], task_ids: list[str], resumes: fl
 
     :param resumes: questions a second that come from no poller, each over a connection of its own.
     """
-    from airflow_provider_mps.api import polling
-    from airflow_provider_mps.api.client import MpsClient
+    from airflow_provider_mps.api.patience import Patience, in_force
     from airflow_provider_mps.api.tasks import AIGC_AUDIO
+    from airflow_provider_mps.api.waiting import poller as polling
+    from airflow_provider_mps.api.wire.client import MpsClient
 
     settings = settings_for(connection)
     counts = [0, 0]
     ends: dict[str, float] = {}
-    polling.REPORT_SECONDS = 1.0
 
     def count(report: Any) -> None:
         counts[0] += report.polls
@@ -381,7 +383,8 @@ def resumed_process(connection: dict[str, Any], task_ids: list[str], resumes: fl
 
     parent.send("ready")
     parent.recv()
-    asyncio.run(run())
+    with in_force(Patience(report=1.0)):
+        asyncio.run(run())
     parent.send((ends, *counts))
 
 
@@ -434,7 +437,7 @@ def main() -> None:
     def show(row: dict[str, Any]) -> None:
         print(json.dumps(row), flush=True)
 
-    # At 5,000 the first round alone takes 258 s, so its tasks are shorter: the run is to end within 5 minutes or so.
+    # At 5,000 the first round takes 258 s, so its tasks are shorter: the run is to end within 5 minutes or so.
     for number, factor in [(40, 0.1), (200, 0.1)] if quick else [(10, 1), (200, 1), (1000, 1), (2000, 1), (5000, 0.5)]:
         show(row_of_waits("poller", by_trigger, number, factor))
     if not quick:

@@ -1,166 +1,224 @@
-"""How many creates to let out of the line for each task that ends, in virtual time.
+"""How creates that wait for room are let out, in virtual time; and how long 10,000 at once stop an event loop.
 
     PYTHONPATH=. python benchmarks/room.py
 
-A service that takes ``cap`` tasks at once, and an Airflow that takes 2 to 6 seconds from a trigger's event to the
-worker's create. 200 creates, or 60 with a cap of 1, come within a minute; each number is the mean of five seeds.
+A service that takes ``cap`` tasks at once, and counts a task until 0 or 30 s after its end. An Airflow that takes 2
+to 6 seconds from a trigger's event to the worker's create, or workers with so many slots. Numbers are the means of
+five seeds. Columns: makespan / (creates x seconds / cap); refused creates for each accepted one, the first try
+included; pairs accepted in the order in which they first came; share of the workers' time.
 
-Ways to let out:
+Ways to let out, in the first table, of 200 creates (60 with a cap of 1) that come within a minute:
 
-``this package``  the line of airflow_provider_mps.api.room
-``1 for an end``, ``2 for an end``  so many of the first in line as soon as a task has ended, and no one otherwise
+``this package``  the line of airflow_provider_mps.api.waiting.line
+``1 for an end``  the first in line as soon as a task has ended, and no one otherwise
 ``by time``       each create comes back after 5 s, then after pauses that grow by half, up to 60 s
 
-Columns: makespan / (creates x seconds / cap); refused creates for each accepted one; pairs accepted in the order in
-which they first came.
+The second table is of creates that all begin at once, whose worker runs last 4 s: waited for in the triggerer by
+themselves, handed over to deferred sensors, or handed over to nobody who waits there. The third is of two batches.
 """
 
 import asyncio
-import bisect
+import gc
+import heapq
+import json
+import math
+import os
 import random
-import selectors
 import statistics
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import combinations
-from typing import Any
+import time
+from collections.abc import Callable
+from dataclasses import replace
 
-from airflow_provider_mps.api.room import line, takes_room
-from airflow_provider_mps.api.settings import ClientSettings, CredentialSettings
-from airflow_provider_mps.api.tasks import AIGC_AUDIO
+from airflow_provider_mps.api.waiting.line import Waiting
+from tests.doubles.full_account import Batch, LetsOut, Outcome, World, this_package
 
-TRIP_SECONDS = 2.0, 6.0
-SCENARIOS = ((200, 10, 20.0), (200, 10, 120.0), (200, 3, 60.0), (60, 1, 60.0))
 SEEDS = 5
-
-
-class VirtualTime(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps to the next timer."""
-
-    def __init__(self) -> None:
-        loop = self
-        self.now = 0.0
-
-        class Jumps(selectors.SelectSelector):
-            def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-                loop.now += timeout or 0.0
-                return super().select(0)
-
-        super().__init__(Jumps())
-
-    def time(self) -> float:
-        """Seconds since the loop was made."""
-        return self.now
-
-
-class ThisPackage:
-    """The line of this package."""
-
-    def __init__(self) -> None:
-        keys = CredentialSettings(secret_id="benchmark-id", secret_key="benchmark-key")
-        self._settings = ClientSettings(host="127.0.0.1", scheme="http", credential=keys)
-
-    async def wait(self, ticket: float, tried: int) -> None:
-        """Wait in line after a refusal."""
-        await line(self._settings, AIGC_AUDIO, "A").wait(ticket, waits=True, on_place=lambda place, of: None)
-
-    @contextmanager
-    def running(self, ticket: float, tried: int) -> Iterator[None]:
-        """While a task runs."""
-        with takes_room(self._settings, AIGC_AUDIO, "A", ticket if tried else None):
-            yield
+AT_ONCE = 10_000
 
 
 class ForEachEnd:
-    """So many are let out for each end."""
+    """One is let out for each end."""
 
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self._queue: list[tuple[float, asyncio.Future[None]]] = []
+    def __init__(self) -> None:
+        self._queue: list[tuple[float, float, Waiting]] = []
+        self._ends = 0
 
-    async def wait(self, ticket: float, tried: int) -> None:
-        """Wait in line after a refusal."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        bisect.insort(self._queue, (ticket, future), key=lambda turn: turn[0])
-        await future
+    def join(self, now: float, ticket: float, *, age: float, stay: float, waits: bool) -> Waiting:
+        """A create was refused."""
+        waiting = Waiting(ticket, now - age, now, waits)
+        heapq.heappush(self._queue, (ticket, now, waiting))
+        return waiting
 
-    @contextmanager
-    def running(self, ticket: float, tried: int) -> Iterator[None]:
-        """While a task runs."""
-        yield
-        for _, future in self._queue[: self._number]:
-            future.set_result(None)
-        del self._queue[: self._number]
+    def accepted(self, now: float, ticket: float | None) -> None:
+        """A task runs."""
+
+    def ended(self, now: float) -> None:
+        """A task has ended."""
+        self._ends += bool(self._queue)
+
+    def hint(self) -> None:
+        """A task has ended somewhere."""
+
+    def due(self, now: float) -> list[Waiting]:
+        """Who is let out."""
+        due = [heapq.heappop(self._queue)[2] for _ in range(min(self._ends, len(self._queue)))]
+        self._ends = 0
+        return due
+
+    def next_at(self) -> float:
+        """Only an end lets out."""
+        return math.inf
 
 
-class ByTime:
+class ByTime(ForEachEnd):
     """Each for itself."""
 
-    async def wait(self, ticket: float, tried: int) -> None:
-        """Wait after a refusal."""
-        await asyncio.sleep(random.uniform(0.5, 1) * min(60.0, 5.0 * 1.5**tried))
+    def join(self, now: float, ticket: float, *, age: float, stay: float, waits: bool) -> Waiting:
+        """A create was refused."""
+        pause = random.uniform(0.5, 1) * min(60.0, max(5.0, age / 2))
+        waiting = Waiting(ticket, now - age, now + pause, waits)
+        heapq.heappush(self._queue, (waiting.ready_at, ticket, waiting))
+        return waiting
 
-    @contextmanager
-    def running(self, ticket: float, tried: int) -> Iterator[None]:
-        """While a task runs."""
-        yield
+    def due(self, now: float) -> list[Waiting]:
+        """Who is let out."""
+        due = []
+        while self._queue and self._queue[0][0] <= now:
+            due.append(heapq.heappop(self._queue)[2])
+        return due
 
-
-WAYS: dict[str, Callable[[], Any]] = {
-    "this package": ThisPackage,
-    "1 for an end": lambda: ForEachEnd(1),
-    "2 for an end": lambda: ForEachEnd(2),
-    "by time": ByTime,
-}
-
-
-async def batch(way: Any, creates: int, cap: int, seconds: float) -> tuple[float, float, float]:
-    """Run a batch; return its makespan, the refusals and the share of pairs in order."""
-    loop = asyncio.get_running_loop()
-    running = refused = 0
-    accepted: dict[float, float] = {}
-
-    async def one(comes: float) -> None:
-        nonlocal running, refused
-        await asyncio.sleep(comes)
-        tried = 0
-        while running >= cap:
-            refused += 1
-            await way.wait(comes, tried)
-            tried += 1
-            await asyncio.sleep(random.uniform(*TRIP_SECONDS))
-        running += 1
-        accepted[comes] = loop.time()
-        with way.running(comes, tried):
-            await asyncio.sleep(seconds)
-            running -= 1
-
-    await asyncio.gather(*(one(random.uniform(0, 60)) for _ in range(creates)))
-    pairs = [accepted[first] <= accepted[second] for first, second in combinations(sorted(accepted), 2)]
-    return loop.time(), refused, statistics.mean(pairs)
+    def next_at(self) -> float:
+        """When the next one is back."""
+        return self._queue[0][0] if self._queue else math.inf
 
 
-def measure(make: Callable[[], Any], creates: int, cap: int, seconds: float) -> str:
-    """A row of the table, without the way's name."""
-    rows = []
+WAYS: dict[str, Callable[[], LetsOut]] = {"this package": this_package, "1 for an end": ForEachEnd, "by time": ByTime}
+
+
+def worlds(*batches: Batch, **around: object) -> list[tuple[World, list[Outcome]]]:
+    """The same with each seed."""
+    found = []
     for seed in range(SEEDS):
         random.seed(seed)
-        with asyncio.Runner(loop_factory=VirtualTime) as runner:
-            rows.append(
-                runner.run(asyncio.wait_for(batch(make(), creates, cap, seconds), 50 * creates * seconds / cap))
-            )
-    makespan, refused, order = (statistics.mean(column) for column in zip(*rows, strict=True))
-    return f"{makespan * cap / creates / seconds:.2f} | {refused / creates:.2f} | {100 * order:.0f} %"
+        world = World(*batches, seed=seed, **around)  # type: ignore[arg-type]
+        found.append((world, world.run()))
+    return found
+
+
+def means(outcomes: list[Outcome]) -> tuple[float, float, float]:
+    """Makespan, refused and in order."""
+    columns = zip(*((each.makespan, each.refused_each, each.in_order) for each in outcomes), strict=True)
+    makespan, refused, in_order = (statistics.mean(column) for column in columns)
+    return makespan, refused, in_order
+
+
+def head(row: str) -> None:
+    """The head of a table."""
+    print(f"\n{row}\n{'|---' * (row.count('|') - 1)}|", flush=True)
+
+
+def ways() -> None:
+    """The first table."""
+    head("| creates, cap, seconds | way | at once: makespan, refused, in order | 30 s late |")
+    for creates, cap, seconds in ((200, 10, 20.0), (200, 10, 120.0), (200, 3, 60.0), (60, 1, 60.0)):
+        for name, make in WAYS.items():
+            cells = []
+            for late in (0.0, 30.0):
+                found = worlds(Batch(creates, cap, seconds), make=make, room_late=late)
+                if any(len(outcome.accepted) < creates for _, [outcome] in found):
+                    cells.append("stands still")
+                    continue
+                makespan, refused, in_order = means([outcome for _, [outcome] in found])
+                cells.append(f"{makespan:.2f}, {refused:.2f}, {100 * in_order:.0f} %")
+            print(f"| {creates}, {cap}, {seconds:g} | {name} | {' | '.join(cells)} |", flush=True)
+
+
+def handed_over() -> None:
+    """The second table."""
+    head("| creates, cap, seconds, slots | who waits | makespan | refused | workers |")
+    who = {"the create": (True, False), "a sensor": (False, True), "nobody": (False, False)}
+    scenarios = ((200, 1, 120, 4), (200, 3, 120, 4), (200, 10, 240, 4), (60, 1, 240, 2), (200, 1, 240, 16))
+    for creates, cap, seconds, slots in scenarios:
+        for name, (waits, sensors) in who.items():
+            batch = Batch(creates, cap, float(seconds), waits, sensors, begins=0.0)
+            found = worlds(batch, slots=slots, run_seconds=(4.0, 4.0))
+            makespan, refused, _ = means([outcome for _, [outcome] in found])
+            busy = 100 * statistics.mean(world.busy_share for world, _ in found)
+            row = f"| {creates}, {cap}, {seconds}, {slots} | {name} | {makespan:.2f} | {refused:.2f} | {busy:.0f} % |"
+            print(row, flush=True)
+
+
+def together() -> None:
+    """The third table."""
+    song = Batch(100, 10, 60.0)
+    slow, busy = Batch(60, 1, 120.0, begins=0.0), Batch(1000, 10, 20.0, False, True, "B", begins=0.0)
+    pairs = {
+        "two triggerers": (song, replace(song, triggerer=1)),
+        "two triggerers, handed over": (replace(song, waits=False), replace(song, waits=False, triggerer=1)),
+        "one waited for, one handed over": (song, replace(song, waits=False)),
+        "two models, the second with sensors": (slow, busy),
+        "two models with sensors": (replace(slow, waits=False, sensors=True), busy),
+    }
+    head("| batches | makespan of all | refused | the first ends / the last |")
+    for name, batches in pairs.items():
+        around = {"slots": 16, "run_seconds": (3.0, 5.0)} if batches[1].model == "B" else {}
+        found = worlds(*batches, **around)
+        one_room = len({batch.model for batch in batches}) == 1
+        ideals = [batch.creates * batch.seconds / batch.cap for batch in batches]
+        ideal = sum(ideals) if one_room else max(ideals)
+        makespan = statistics.mean(max(each.ended for each in outcomes) for _, outcomes in found) / ideal
+        refused = [statistics.mean(outcomes[number].refused_each for _, outcomes in found) for number in range(2)]
+        share = statistics.mean(
+            min(each.ended for each in outcomes) / max(each.ended for each in outcomes) for _, outcomes in found
+        )
+        print(f"| {name} | {makespan:.2f} | {refused[0]:.2f}, {refused[1]:.2f} | {share:.2f} |", flush=True)
+
+
+async def longest_stop() -> float:
+    """Milliseconds for which 10,000 triggers stop their event loop at most, started as Airflow's triggerer does.
+
+    Runs of Python's garbage collector over all objects are left out, as in benchmarks/polling.py.
+    """
+    from airflow_provider_mps.triggers.room import MpsRoomTrigger
+
+    longest = 0.0
+    gc.disable()
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            longest = max(longest, time.perf_counter() - before)
+
+    async def run(number: int) -> None:
+        now = time.time()
+        async for _ in MpsRoomTrigger("aigc_audio", "A", "tencent_mps_default", now - number, now, True).run():
+            pass
+
+    warm = asyncio.create_task(run(AT_ONCE))
+    await asyncio.sleep(1)
+    watching = asyncio.create_task(watch())
+    tasks = []
+    for number in range(AT_ONCE):
+        tasks.append(asyncio.create_task(run(number)))
+        await asyncio.sleep(0)
+    await asyncio.sleep(20)
+    watching.cancel()
+    for task in (warm, *tasks):
+        task.cancel()
+    await asyncio.gather(warm, watching, *tasks, return_exceptions=True)
+    return 1000 * longest
 
 
 def main() -> None:
-    """Print the table."""
-    print("| creates, cap, seconds | way | makespan / ideal | refused | in order |", "|---|---|---|---|---|", sep="\n")
-    for scenario in SCENARIOS:
-        for name, make in WAYS.items():
-            print(
-                f"| {', '.join(f'{each:g}' for each in scenario)} | {name} | {measure(make, *scenario)} |", flush=True
-            )
+    """Print the tables."""
+    ways()
+    handed_over()
+    together()
+    connection = {"conn_type": "tencent_mps", "login": "benchmark-id", "password": "benchmark-key"}
+    os.environ["AIRFLOW_CONN_TENCENT_MPS_DEFAULT"] = json.dumps(connection)
+    print(f"\n{AT_ONCE} that start at once stop the event loop for {asyncio.run(longest_stop()):.0f} ms at most")
 
 
 if __name__ == "__main__":

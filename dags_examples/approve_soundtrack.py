@@ -2,8 +2,8 @@
 
 1. `create_soundtrack` makes a take, which MPS bills.
 2. `keep_take` keeps it at once: MPS deletes its own copy after 12 hours, and people sleep.
-3. `approve` waits for a person, without a worker, in Airflow's own approval step: **Required Actions** on the page of
-   the run. **Listen**, on the page of `create_soundtrack` or `keep_take`, plays the take.
+3. `approve` waits for a person, without a worker, in Airflow's own approval step. The tab **MPS results** of the run
+   plays the take, and asks there; **Required Actions** asks, too, and leads to that tab.
 4. `publish` copies what was approved. A rejected take ends here, and stays in the folder `takes`. Where nobody answers
    within three days, the take counts as rejected.
 
@@ -14,8 +14,10 @@ is there to answer: `generate_soundtrack` does not ask.
 import inspect
 import os
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pendulum
+from airflow.configuration import conf
 
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
@@ -35,6 +37,8 @@ except Exception:  # before Airflow 3.1 it is not there, or says so by an except
     ApprovalOperator = None
 
 FOLDER = os.environ.get("SOUNDTRACKS_FOLDER", "file:///tmp/soundtracks")
+AIRFLOW = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
+RESULTS = AIRFLOW + "/dags/{{ dag.dag_id }}/runs/{{ run_id | urlencode }}/plugin/mps_results_of_run"
 RUN = "{{ dag.dag_id }}/{{ run_id | replace(':', '-') }}"
 PUBLISHED = Asset(uri=f"{FOLDER}/published")
 
@@ -55,6 +59,7 @@ if ApprovalOperator:
             "prompt": Param(
                 "A warm jingle of brass and hand claps, 110 bpm",
                 type="string",
+                format="multiline",
                 minLength=1,
                 maxLength=2000,
                 title="Prompt",
@@ -81,14 +86,11 @@ if ApprovalOperator:
         approve = ApprovalOperator(
             task_id="approve",
             subject="Publish this soundtrack?",
-            # No URL of the take: it may be signed, and this text stays. Whoever may see the run has the button.
-            body="""\
-*{{ params.prompt }}*
-
-Listen to it: open `create_soundtrack` or `keep_take` of this run, and press **Listen**.
-
-The take is kept as `{{ ti.xcom_pull(task_ids='keep_take')[0] }}`.
-""",
+            # No URL of the take: it may be signed, and this text stays. Whoever may see the run may hear it there.
+            body="*{{ params.prompt }}*\n\n"
+            f"[Listen to it]({RESULTS}), and decide here or there. "
+            "Where nobody answers within three days, it is rejected.\n\n"
+            "The take is kept as `{{ ti.xcom_pull(task_ids='keep_take')[0] }}`.",
             defaults="Reject",
             **{ANSWER_WITHIN: timedelta(days=3)},
         )

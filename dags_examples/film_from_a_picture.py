@@ -1,10 +1,9 @@
 """A film from two prompts, by five tasks of MPS: a picture, a film that begins with it, music, both together, a copy.
 
-```
-make_picture > make_film \\
-                           lay_music_under_film > make_small_copy > keep_films
-             make_music  /
-```
+1. `make_picture` makes the first picture; `make_music` makes the music meanwhile.
+2. `make_film` begins with that picture.
+3. `lay_music_under_film` lays one under the other.
+4. `make_small_copy` makes a small film of it, and `keep_films` keeps both.
 
 What each task makes goes to the next through a bucket of yours, by its URL without a signature: the package signs it
 where it is handed to a model, for an hour. **View**, **Watch** and **Listen** on the tasks' pages show what they made.
@@ -20,7 +19,7 @@ import os
 
 import pendulum
 
-from airflow_provider_mps.api.compose import lay_soundtrack
+from airflow_provider_mps.api import lay_soundtrack
 from airflow_provider_mps.operators.mps import (
     CreateAigcAudioTaskOperator,
     CreateAigcImageTaskOperator,
@@ -68,6 +67,7 @@ with DAG(
         "scene": Param(
             "A lighthouse on a cliff at dusk, oil painting",
             type="string",
+            format="multiline",
             minLength=1,
             maxLength=1000,
             title="Scene",
@@ -76,6 +76,7 @@ with DAG(
         "music": Param(
             "Calm strings and a distant horn, 60 bpm",
             type="string",
+            format="multiline",
             minLength=1,
             maxLength=2000,
             title="Music",

@@ -32,6 +32,7 @@ with DAG(
         "prompt": Param(
             "A calm piano piece for a morning news show, 90 bpm",
             type="string",
+            format="multiline",
             minLength=1,
             maxLength=2000,
             title="Prompt",
@@ -48,7 +49,7 @@ with DAG(
             os.environ.get("SOUNDTRACKS_FOLDER", "file:///tmp/soundtracks"),
             type="string",
             title="Folder",
-            description="Where the file is kept: a path, or a URI such as `s3://bucket/soundtracks`. "
+            description_md="Where the file is kept: a path, or a URI such as `s3://bucket/soundtracks`. "
             "Each run gets a folder of its own in it.",
         ),
     },

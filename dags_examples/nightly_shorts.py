@@ -1,5 +1,6 @@
-"""A short film for each scene of a list; a second DAG runs when they are there.
+"""A short film for each scene of a list, each kept as soon as it is done; a second DAG hears of them.
 
+A scene that MPS refuses turns the run red, and takes no other film with it.
 `publish_shorts` must be switched on (unpaused) as well: Airflow queues no asset events for a DAG that is paused.
 MPS bills the seconds of film that it made.
 
@@ -15,11 +16,11 @@ from airflow_provider_mps.operators.mps import CreateAigcVideoTaskOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
 
 try:
-    from airflow.sdk import DAG, Asset, Param, task
+    from airflow.sdk import DAG, Asset, Param, task, task_group
 except ImportError:  # Airflow 2
     from airflow import DAG
     from airflow.datasets import Dataset as Asset
-    from airflow.decorators import task
+    from airflow.decorators import task, task_group
     from airflow.models.param import Param
 
 FOLDER = os.environ.get("SOUNDTRACKS_FOLDER", "file:///tmp/soundtracks")
@@ -58,31 +59,37 @@ with DAG(
     def scenes(*, params: dict) -> list[dict[str, object]]:
         return [{"prompt": scene, "duration": params["seconds"]} for scene in params["scenes"]]
 
-    make_shorts = CreateAigcVideoTaskOperator.partial(
-        task_id="make_shorts",
-        model_name="Vidu",
-        model_version="q2",
-        extra_parameters={"AspectRatio": "9:16"},
-        wait_for_completion=True,
-        deferrable=True,
-        wait_timeout=3600,
-        map_index_template="{{ task.prompt[:100] }}",
-        pool="default_pool",  # a pool of its own keeps a night's films from taking every slot
-        max_active_tis_per_dagrun=10,
-    ).expand_kwargs(scenes())
+    @task_group
+    def short(prompt: str, duration: int) -> None:
+        make = CreateAigcVideoTaskOperator(
+            task_id="make",
+            model_name="Vidu",
+            model_version="q2",
+            prompt=prompt,
+            duration=duration,
+            extra_parameters={"AspectRatio": "9:16"},
+            wait_for_completion=True,
+            deferrable=True,
+            wait_timeout=3600,
+            map_index_template="{{ task.prompt[:100] }}",
+            pool="default_pool",  # a pool of its own keeps a night's films from taking every slot
+            max_active_tis_per_dagrun=10,
+        )
+        MpsToObjectStorageOperator(
+            task_id="keep",
+            urls=make.output["video_urls"],
+            destination=f"{FOLDER}/shorts/{{{{ run_id | replace(':', '-') }}}}",
+            outlets=[SHORTS],
+        )
 
-    MpsToObjectStorageOperator(
-        task_id="keep_shorts",
-        urls=make_shorts.output["video_urls"],
-        destination=f"{FOLDER}/shorts/{{{{ run_id | replace(':', '-') }}}}",
-        outlets=[SHORTS],
-    )
+    short.expand_kwargs(scenes())
 
-PUBLISH = """Lists the films of each run of `nightly_shorts` that has ended since this DAG ran last.
+PUBLISH = """Lists the films of `nightly_shorts` that started it, each when it was kept.
 
 **It must be switched on (unpaused)**, before `nightly_shorts` runs: Airflow queues no asset events for a DAG that is
-paused. One run may be for several runs of `nightly_shorts`, and reads the events of all of them. Started by hand it has
-no events, and lists nothing.
+paused. Up to Airflow 3.3 one run may be for several films; from 3.4 on there is one for each, unless
+`[scheduler] batch_asset_events` says otherwise. It reads the events that started it, and no others. Started by hand it
+has none, and lists nothing.
 """
 
 with DAG(

@@ -13,7 +13,7 @@ import os
 
 import pendulum
 
-from airflow_provider_mps.api.compose import lay_soundtrack
+from airflow_provider_mps.api import lay_soundtrack
 from airflow_provider_mps.operators.mps import (
     CreateAigcAudioTaskOperator,
     CreateAigcVideoTaskOperator,
@@ -47,6 +47,7 @@ with DAG(
         "video": Param(
             "A lighthouse at dusk, slow aerial shot",
             type="string",
+            format="multiline",
             minLength=1,
             maxLength=2000,
             title="Video",
@@ -55,6 +56,7 @@ with DAG(
         "music": Param(
             "Calm strings and a distant horn, 60 bpm",
             type="string",
+            format="multiline",
             minLength=1,
             maxLength=2000,
             title="Music",

@@ -33,6 +33,7 @@ with DAG(
         "prompt": Param(
             "Rain on a tin roof, slow strings",
             type="string",
+            format="multiline",
             minLength=1,
             maxLength=2000,
             title="Prompt",

@@ -1,10 +1,11 @@
-"""A soundtrack for each prompt of a list: one mapped task each, all waiting in the triggerer.
+"""A soundtrack for each prompt of a list: made and kept one by one, all waiting in the triggerer.
 
 The list comes from the form; in its place `prompts` may read it from a table or a file. Each prompt makes one song,
-which MPS bills. The mapped tasks are listed under their prompts.
+which MPS bills, and each is kept as soon as it is done: a prompt that MPS refuses turns the run red, and takes no other
+song with it. The mapped tasks are listed under their prompts.
 
-**When not to use it:** for thousands of prompts, give `create_soundtracks` a pool of its own, so that one run does not
-take every slot; and mind `[core] max_map_length`.
+**When not to use it:** for thousands of prompts, give `create` a pool of its own with `--include-deferred`
+(how many slots: docs/room.md), so that one run does not take every slot; and mind `[core] max_map_length`.
 """
 
 import os
@@ -15,10 +16,10 @@ from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
 
 try:
-    from airflow.sdk import DAG, Param, task
+    from airflow.sdk import DAG, Param, task, task_group
 except ImportError:  # Airflow 2
     from airflow import DAG
-    from airflow.decorators import task
+    from airflow.decorators import task, task_group
     from airflow.models.param import Param
 
 with DAG(
@@ -52,19 +53,23 @@ with DAG(
     def prompts(*, params: dict) -> list[str]:
         return [f"Film music, one minute: {prompt}" for prompt in params["prompts"]]
 
-    create_soundtracks = CreateAigcAudioTaskOperator.partial(
-        task_id="create_soundtracks",
-        model_name="MiniMaxMusic",
-        model_version="2.6",
-        scene_type="music",
-        wait_for_completion=True,
-        deferrable=True,
-        wait_timeout=1800,
-        map_index_template="{{ task.prompt[:100] }}",
-    ).expand(prompt=prompts())
+    @task_group
+    def soundtrack(prompt: str) -> None:
+        create = CreateAigcAudioTaskOperator(
+            task_id="create",
+            model_name="MiniMaxMusic",
+            model_version="2.6",
+            scene_type="music",
+            prompt=prompt,
+            wait_for_completion=True,
+            deferrable=True,
+            wait_timeout=1800,
+            map_index_template="{{ task.prompt[:100] }}",
+        )
+        MpsToObjectStorageOperator(
+            task_id="keep",
+            urls=create.output["audio_urls"],
+            destination="{{ params.folder }}/{{ dag.dag_id }}/{{ run_id | replace(':', '-') }}",
+        )
 
-    MpsToObjectStorageOperator(
-        task_id="keep_files",
-        urls=create_soundtracks.output["audio_urls"],
-        destination="{{ params.folder }}/{{ dag.dag_id }}/{{ run_id | replace(':', '-') }}",
-    )
+    soundtrack.expand(prompt=prompts())

@@ -265,8 +265,8 @@ class AirflowCluster(Airflow):
 
     def _options(self, user: str | None) -> dict[str, Any]:
         if user is None:
-            return {"env": self._env, "cwd": self.home}
-        plain = {"env": {"PATH": self._env["PATH"], "LC_ALL": "C.UTF-8"}, "cwd": self.home}
+            return {"env": self.env, "cwd": self.home}
+        plain = {"env": {"PATH": self.env["PATH"], "LC_ALL": "C.UTF-8"}, "cwd": self.home}
         as_user = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
         return plain | as_user
 

@@ -8,8 +8,11 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL
+from typing import Any
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
@@ -18,6 +21,7 @@ SUITE = (
     "tests/compat",
     "tests/examples",
     "tests/operators/test_on_kill.py",
+    "tests/plugins",
     "tests/promises/test_paid_once.py",
     "tests/test_imports.py",
     "tests/test_provider_info.py",
@@ -26,9 +30,18 @@ SUITE = (
 ALIKE = ("CreateAigcVideoTask", "CreateAigcImageTask", "AigcVideoTaskSensor", "AigcImageTaskSensor", "EditMedia")
 """Classes whose cases of test_paid_once.py are left out: what is Airflow's in them is the same in the others."""
 PAGE = ROOT / "docs" / "versions.md"
-"""Has a table with a row for each release."""
-WITH_AIRFLOW = ("aiohttp", "botocore", "httpx", "pendulum", "tenacity", "apache-airflow-providers-fab")
-FOR_TESTS = ("hypothesis", "jsonschema", "psutil", "pytest", "pytest-xdist", "trustme")
+"""Has tables with a row for each release. What their heads say after "Airflow", their cells' names end with."""
+WITH_AIRFLOW = (
+    "aiohttp",
+    "apache-airflow-providers-amazon[s3fs]",
+    "apache-airflow-providers-fab",
+    "flask-cors",
+    "httpx",
+    "moto[s3]",
+    "pendulum",
+    "tenacity",
+)
+FOR_TESTS = ("hypothesis", "jsonschema", "psutil", "pytest<9.2", "pytest-xdist", "trustme")
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ class Release:
 
     :param day: when it was out, as a date: newer packages are not taken.
     :param python: the newest that it runs on, up to what this package supports.
-    :param may_fail: it is a pre-release, whose failures are only told.
+    :param may_fail: it is a pre-release, whose failures are only reported.
     """
 
     version: str
@@ -51,8 +64,8 @@ RELEASES = (
     Release("3.0.6", "2025-08-30", "3.12"),
     Release("3.1.8", "2026-03-15", "3.13"),
     Release("3.2.2", "2026-06-01", "3.13"),
-    Release("3.3.2", "2026-10-01", "3.13"),
-    Release("3.4.0b2", "2026-11-01", "3.13", may_fail=True),
+    Release("3.3.2", "2026-10-01", "3.14"),
+    Release("3.4.0b2", "2026-11-01", "3.14", may_fail=True),
 )
 
 
@@ -66,10 +79,7 @@ def python_of(release: Release) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     asked, pinned = folder / "in.txt", folder / "constraints.txt"
     asked.write_text("\n".join([f"apache-airflow=={release.version}", *WITH_AIRFLOW]))
-    try:
-        uv("venv", "--clear", "--no-python-downloads", "--python", release.python, folder / "venv")
-    except subprocess.CalledProcessError:  # it is not on this machine: the one that runs this is
-        uv("venv", "--clear", "--python", sys.executable, folder / "venv")
+    uv("venv", "--clear", "--python", newest_python(release), folder / "venv")
     old = ("--exclude-newer", release.day, "--prerelease", "if-necessary-or-explicit")
     uv("pip", "compile", asked, "--python", python, *old, "--no-header", "--no-annotate", "--output-file", pinned)
     uv("pip", "install", "--python", python, "--requirement", pinned)
@@ -79,17 +89,27 @@ def python_of(release: Release) -> Path:
     return python
 
 
-def uv(*arguments: object) -> None:
+def newest_python(release: Release) -> str:
+    """The newest Python on this machine that a release runs on."""
+    for minor in range(int(release.python.removeprefix("3.")), 10, -1):
+        with suppress(subprocess.CalledProcessError):
+            uv("python", "find", "--no-python-downloads", "--system", f"3.{minor}", stdout=DEVNULL, stderr=DEVNULL)
+            return f"3.{minor}"
+    return sys.executable
+
+
+def uv(*arguments: object, **options: Any) -> None:
     """Run uv, from the environment that this runs in or the machine's."""
     beside = Path(sys.executable).parent / "uv"
-    subprocess.run([beside if beside.exists() else "uv", "--quiet", *map(str, arguments)], check=True, cwd=ROOT)
+    command = [beside if beside.exists() else "uv", "--quiet", *map(str, arguments)]
+    subprocess.run(command, check=True, cwd=ROOT, **options)
 
 
 def run(release: Release) -> tuple[bool, dict[str, str]]:
-    """Whether a release passes, and what its tests have told."""
+    """Whether a release passes, and what its tests have recorded."""
     results = HOME / release.version / "results.xml"
     results.unlink(missing_ok=True)
-    command = ["-m", "pytest", "--show-capture=no", "--tb=short", "-q", "-n", "3", "--dist", "loadfile"]
+    command = ["-m", "pytest", "--show-capture=no", "--tb=short", "-q", "-n", "3", "--dist", "loadgroup"]
     # -m: what is marked compat is left out elsewhere.
     which = ["-m", "not e2e", "-o", "junit_family=xunit1", f"--junitxml={results}", *SUITE]
     paid_once = "tests/promises/test_paid_once.py::test_a_fault_costs_no_second_task"
@@ -104,18 +124,24 @@ def run(release: Release) -> tuple[bool, dict[str, str]]:
     return not failed, told
 
 
-def write_row(release: Release, cells: dict[str, str]) -> None:
-    """Put a release's row into the page's table, whose head names the cells."""
-    lines = PAGE.read_text().splitlines()
-    head = next(line for line in lines if line.startswith("| Airflow |"))
-    of_release = next(line for line in lines if line.startswith(f"| {release.version} |"))
-    names = [name.strip() for name in head.strip("|").split("|")]
-    row = f"| {' | '.join(cells.get(name, '?') for name in names)} |"
-    PAGE.write_text("\n".join([row if line == of_release else line for line in lines]) + "\n")
+def write_rows(release: Release, cells: dict[str, str]) -> None:
+    """Put a release's row into each of the page's tables."""
+    lines: list[str] = []
+    head: list[str] = []
+    for line in PAGE.read_text().splitlines():
+        row = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("| ") else [""]
+        if row[0].startswith("Airflow"):
+            head = row
+        if row[0] == release.version:
+            suffix = head[0].removeprefix("Airflow")
+            found = [row[0], *(cells.get(f"{name}{suffix}", "?") for name in head[1:])]
+            line = f"| {' | '.join(found)} |"
+        lines.append(line)
+    PAGE.write_text("\n".join(lines) + "\n")
 
 
 def main() -> int:
-    """Run the releases that are named, or all. One line of JSON for each goes to standard output, and to the page."""
+    """Run the releases that are named, or all. What each can do goes to standard output, as JSON, and to the page."""
     named = sys.argv[1:]
     if unknown := set(named) - {release.version for release in RELEASES}:
         sys.exit(f"There is no {', '.join(sorted(unknown))} among {', '.join(each.version for each in RELEASES)}.")
@@ -128,7 +154,7 @@ def main() -> int:
         except subprocess.CalledProcessError:  # uv has said why
             passed, told = False, {}
         cells = {"Airflow": release.version, "Tests": "pass" if passed else "**fail**", **told}
-        write_row(release, cells)
+        write_rows(release, cells)
         print(json.dumps(cells), flush=True)
         ended |= not passed and not release.may_fail
     return ended

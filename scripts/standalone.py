@@ -38,7 +38,7 @@ class Airflow:
         [api_port] = free_ports(1)
         self.url = f"http://127.0.0.1:{api_port}"
         self.home = home
-        self._env = {
+        self.env = {
             **os.environ,
             # Airflow starts its components as plain `airflow`.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -94,7 +94,7 @@ class Airflow:
         with log.open("ab") as output:
             process: subprocess.Popen[bytes] = subprocess.Popen(
                 command,
-                env=env or self._env,
+                env=env or self.env,
                 **options,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

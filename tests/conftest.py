@@ -18,7 +18,15 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags_examples")
 
 # Their fixtures.
-pytest_plugins = [f"tests.doubles.{name}" for name in ("emulators", "logs", "recorded_stats", "servers")]
+pytest_plugins = [f"tests.doubles.{name}" for name in ("cos", "logs", "emulators", "recorded_stats", "servers")]
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook, too
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs Airflow's database runs file by file: it takes seconds to make, and so do the DAGs that run there."""
+    for item in items:
+        if "airflow_db" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 def pytest_unconfigure() -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
-from airflow_provider_mps.compat import Asset, AssetAlias
+from airflow_provider_mps.compat import Asset, AssetAlias, ObjectStoragePath
 from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.lineage import describe_outlets, operator_lineage, references
+from airflow_provider_mps.execution.lineage import describe_outlets, files_in, operator_lineage
 from airflow_provider_mps.operators.mps import (
     CreateAigcAudioTaskOperator,
     CreateAigcVideoTaskOperator,
@@ -102,6 +103,25 @@ class TestWithOpenLineage:
         transfer.destination = f"file://my_files@{tmp_path}"
         assert lineage(transfer)[1] == [f"{tmp_path.as_uri()}/{plain.rpartition('/')[2]}"], "a connection is not a host"
 
+    def test_no_name_of_a_part_is_seen_by_airflow_itself(
+        self, emulator: MpsEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It notes what ObjectStoragePath opens, for tasks that say nothing themselves."""
+        written: list[str] = []
+        for name in ("add_output_asset", "add_output_dataset"):  # in Airflow 3, and 2
+            monkeypatch.setattr(
+                type(get_hook_lineage_collector()), name, lambda _, **what: written.append(what["uri"]), raising=False
+            )
+        with (ObjectStoragePath(tmp_path.as_uri()) / "seen.txt").open("wb") as file:
+            file.write(b"seen")
+        assert [uri.rpartition("/")[2] for uri in written] == ["seen.txt"]
+        written.clear()
+        keep = MpsToObjectStorageOperator(
+            task_id="keep", mps_task_ids=emulator.add_task(wait_seconds=0, run_seconds=0), destination=tmp_path.as_uri()
+        )
+        assert TaskInstance(lambda: keep).run().state is State.SUCCESS
+        assert written == []
+
     @pytest.mark.parametrize(
         "uri", ["file:///srv/music/song 1.mp3", "file://host/srv/song.mp3", "s3://bucket/a/song.mp3"]
     )
@@ -123,8 +143,8 @@ class TestWithOpenLineage:
 
 
 def test_references_are_found_at_any_depth_and_nothing_else_is_one() -> None:
-    assert references(["a text", None, 3, {"x": ({"y": "cos://b/k"}, "http://h/p")}]) == ["cos://b/k", "http://h/p"]
-    assert references({"Bucket": "b", "Region": "r"}) == []
+    assert files_in(["a text", None, 3, {"x": ({"y": "cos://b/k"}, "http://h/p")}]) == ["cos://b/k", "http://h/p"]
+    assert files_in({"Bucket": "b", "Region": "r"}) == []
 
 
 def outlet_events(operator: Any) -> Any:

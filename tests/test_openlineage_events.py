@@ -12,7 +12,10 @@ import pytest
 
 from airflow_provider_mps.emulator import MpsEmulator
 
-pytestmark = pytest.mark.skipif(find_spec("openlineage") is None, reason="the openlineage provider is not installed")
+pytestmark = [
+    pytest.mark.skipif(find_spec("openlineage") is None, reason="the openlineage provider is not installed"),
+    pytest.mark.xdist_group("openlineage"),
+]
 
 DAG_FILE = """
 import json, os

@@ -27,15 +27,6 @@ def since(*release: int) -> pytest.MarkDecorator:
     return pytest.mark.skipif(release > AIRFLOW, reason=f"Airflow {AIRFLOW} has no such thing, or another one")
 
 
-def airflow(*command: str) -> str:
-    """Run the airflow command; return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "airflow", *command], capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.mark.parametrize(
     ("schema", "beside"),
     [
@@ -129,23 +120,20 @@ def test_airflow_has_a_form_for_a_connection(record_property: Any) -> None:
     record_property("The connection's form", "whole" if whole else "empty without the FAB provider")
 
 
-def test_airflow_lists_the_provider_and_its_hook() -> None:
-    [provider] = [
-        provider
-        for provider in json.loads(airflow("providers", "list", "--output", "json"))
-        if provider["package_name"] == "airflow-provider-mps"
-    ]
-    assert provider["version"] == __version__
-    [hook] = [
-        hook
-        for hook in json.loads(airflow("providers", "hooks", "--output", "json"))
-        if hook["connection_type"] == "tencent_mps"
-    ]
-    assert hook["class"] == "airflow_provider_mps.hooks.mps.MpsHook"
-    assert hook["conn_id_attribute_name"] == "mps_conn_id"
+def test_airflow_knows_the_provider_and_its_hook() -> None:
+    from airflow.providers_manager import ProvidersManager
+
+    assert ProvidersManager().providers["airflow-provider-mps"].version == __version__
+    hook = ProvidersManager().hooks["tencent_mps"]
+    assert hook
+    assert hook.hook_class_name == "airflow_provider_mps.hooks.mps.MpsHook"
+    assert hook.connection_id_attribute_name == "mps_conn_id"
 
 
 def test_airflow_tests_a_connection_of_this_type(mps_emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__TEST_CONNECTION", "Enabled")
-    assert "Connection success!" in airflow("connections", "test", "tencent_mps_default")
+    command = [sys.executable, "-m", "airflow", "connections", "test", "tencent_mps_default"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Connection success!" in done.stdout
     assert mps_emulator.requests

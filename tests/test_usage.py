@@ -5,6 +5,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_mps.api.errors import AmbiguousCreateError
+from airflow_provider_mps.api.prices import Prices
+from airflow_provider_mps.api.tasks import AIGC_AUDIO
+from airflow_provider_mps.api.tasks.usage import usage_of
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import (
@@ -19,7 +23,7 @@ from tests.doubles.in_time import ends
 from tests.doubles.recorded_stats import RecordedStats
 from tests.doubles.seen import FILM_ARGUMENTS, MUSIC_ARGUMENTS, PICTURE_ARGUMENTS
 from tests.doubles.task_instances import Outcome, State, TaskInstance
-from tests.doubles.ways import ARGUMENTS, WAITINGS, Waiting
+from tests.doubles.ways import ARGUMENTS, OPERATORS, WAITINGS_IN_TURN, Waiting
 
 WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "in the triggerer"])
 SIGNED = "https://files.example/a.mp3?sign=secret"
@@ -31,7 +35,7 @@ def run(cls: type[Any], *, retries: int = 0, **arguments: Any) -> Outcome:
 
 
 @pytest.mark.usefixtures("airflow_db")  # which a sensor that reschedules reads before Airflow 3
-@pytest.mark.parametrize("waiting", WAITINGS, ids=str)
+@pytest.mark.parametrize("waiting", WAITINGS_IN_TURN, ids=str)
 def test_each_way_of_waiting_tells_what_was_made(emulator: MpsEmulator, waiting: Waiting) -> None:
     outcome = ends(waiting.task_instance(emulator, "tencent_mps_default").run)
     assert outcome.state is State.SUCCESS, outcome.errors
@@ -169,3 +173,52 @@ def test_a_failure_is_counted_without_seconds(emulator: MpsEmulator, stats: Reco
     assert (stats.counted["mps.usage.tasks"], stats.counted["mps.usage.files"]) == (1, 0)
     assert "mps.usage.seconds" not in stats.counted
     assert stats.tags["mps.usage.tasks"]["state"] == "FAIL"
+
+
+@pytest.mark.parametrize(("operator", "waits"), [(each, turn % 2 == 0) for turn, each in enumerate(OPERATORS)])
+def test_a_create_that_was_refused_has_made_nothing_and_is_not_billed(
+    emulator: MpsEmulator, operator: type[Any], waits: bool
+) -> None:
+    emulator.fault("error", operator.request.action, code="FailedOperation.UserArrears")
+    outcome = run(operator, **ARGUMENTS[operator.__name__], wait_for_completion=waits)
+    assert outcome.state is State.FAILED
+    made = {name: value for name, value in outcome.xcoms["usage"].items() if name not in ("model", "version")}
+    assert made == {
+        "mps_task_id": "",
+        "kind": operator.family.kind,
+        "state": "REFUSED",
+        "files": 0,
+        "billed": False,
+    }
+
+
+def test_so_has_one_for_which_there_was_no_room_in_time(emulator: MpsEmulator) -> None:
+    emulator.fault("error", CREATE, code="RequestLimitExceeded", times=None)
+    outcome = run(CreateAigcAudioTaskOperator, **MUSIC_ARGUMENTS, room_timeout=0.1)
+    made = outcome.xcoms["usage"]
+    assert (made["state"], made["billed"], made["model"]) == ("REFUSED", False, "MiniMaxMusic")
+
+
+def test_of_one_that_is_in_doubt_nothing_is_told(emulator: MpsEmulator) -> None:
+    emulator.fault("cut_after", CREATE)
+    outcome = run(CreateAigcAudioTaskOperator, **MUSIC_ARGUMENTS)
+    assert isinstance(outcome.errors[0], AmbiguousCreateError)
+    assert "usage" not in outcome.xcoms
+
+
+def test_nor_of_one_that_waits_for_room_while_an_earlier_sending_is_in_doubt(emulator: MpsEmulator) -> None:
+    emulator.fault("cut_after", CREATE)
+    emulator.fault("error", CREATE, code="RequestLimitExceeded", times=None)
+    outcome = run(
+        CreateAigcAudioTaskOperator, **MUSIC_ARGUMENTS, room_timeout=0.1, retry_ambiguous_create=True, retries=1
+    )
+    assert (emulator.count(CREATE) > 1, outcome.tries, len(emulator.tasks)) == (True, 2, 1)
+    assert "usage" not in outcome.xcoms
+
+
+@pytest.mark.parametrize("length", [1e308, 2**63 - 1, -5])
+def test_a_strange_duration_spoils_no_result(length: float) -> None:
+    response = {"Status": "DONE", "AudioInfos": [{"Url": "https://example.com/a.mp3", "Duration": length}] * 2}
+    made = usage_of(AIGC_AUDIO, AIGC_AUDIO.status("the-task", response), {}, Prices())
+    assert made["files"] == 2
+    assert "seconds" not in made

@@ -1,283 +1,37 @@
-"""What can go wrong with MPS, each kind saying whether the call may have run and may be sent again."""
+"""The errors: what happened, what it may have cost, what to do. Each can be copied, and pickled to another process."""
 
 from __future__ import annotations
 
-import re
 import time
-from dataclasses import dataclass
-from datetime import timedelta
-from enum import Enum
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
 
-from airflow_provider_mps.api.redaction import digest, without_queries
+from airflow_provider_mps.api.codes import About, Failure, classify, is_read, trace_of
+from airflow_provider_mps.api.digest import digest
+from airflow_provider_mps.api.redaction import without_queries
 
+_Error = TypeVar("_Error", bound="MpsError")
 
-class Repeat(Enum):
-    """How often the same call may be sent again after a failure."""
-
-    NEVER = "never"
-    ONCE = "once"
-    BACK_OFF = "backing off"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a kind of failure means for the user's money and for a repeat of the call.
-
-    :param meaning: in a message about a call that makes or changes something.
-    :param of_read: in a message about a read, which makes nothing and costs nothing.
-    :param advice: what to do, where the code itself has no hint.
-    """
-
-    meaning: str
-    of_read: str
-    advice: str
-    may_have_run: bool
-    read: Repeat
-    create: Repeat
-
-
-class Failure(Enum):
-    """The kinds of failure; the one table that clients, hooks, operators, sensors and triggers look up.
-
-    Source: the error code pages of the MPS API reference, read for what they say about the call having run.
-    """
-
-    THROTTLED = Rule(
-        "MPS refused the call before it ran; nothing is billed",
-        "MPS refuses further calls of this account for the moment",
-        "Try again later, or let fewer Airflow tasks call at the same time, by a pool",
-        False,
-        Repeat.BACK_OFF,
-        Repeat.BACK_OFF,
-    )
-    NEVER_SENT = Rule(
-        "the call never left this machine; nothing is billed",
-        "the call never left this machine",
-        "Look at the network, the proxy and the endpoint, as this machine sees them; then try again",
-        False,
-        Repeat.BACK_OFF,
-        Repeat.BACK_OFF,
-    )
-    STALE = Rule(
-        "MPS refused the signature's time or token; nothing is billed",
-        "MPS refused the signature's time or token",
-        "Look at this machine's clock and at the keys",
-        False,
-        Repeat.ONCE,
-        Repeat.ONCE,
-    )
-    SERVER_TROUBLE = Rule(
-        "the call was sent and may have run",
-        "there was no usable answer, which says nothing about the task",
-        "Try again later; if it lasts, look at the network and the proxy",
-        True,
-        Repeat.BACK_OFF,
-        Repeat.NEVER,
-    )
-    UNKNOWN = Rule(
-        "the service does not say whether the call ran",
-        "there was no usable answer, which says nothing about the task",
-        "Try again later; if it lasts, ask Tencent Cloud support",
-        True,
-        Repeat.BACK_OFF,
-        Repeat.NEVER,
-    )
-    NOT_FOUND = Rule(
-        "MPS does not know the task",
-        "MPS does not know the task, or not for this account, or not as a task of this kind",
-        "Check the TaskId, and that the connection leads to the account and region that created it",
-        False,
-        Repeat.NEVER,
-        Repeat.NEVER,
-    )
-    FINAL = Rule(
-        "the call did not run; nothing is billed, and a repeat would end the same way",
-        "a repeat would end the same way",
-        "Change what is named, and clear the Airflow task; Airflow does not retry this",
-        False,
-        Repeat.NEVER,
-        Repeat.NEVER,
-    )
-
-    @property
-    def may_have_run(self) -> bool:
-        """Whether the call may have run, and a create may have made a paid task."""
-        return self.value.may_have_run
-
-    @property
-    def retry_helps(self) -> bool:
-        """Whether the same call, made again later, may get an answer."""
-        return self.value.read is not Repeat.NEVER
-
-
-class About(Enum):
-    """What an error code speaks of, where somebody acts on that."""
-
-    KEYS = "the keys"
-    ACCOUNT = "what the account may do"
-    FIELD_NAME = "a field that the service does not have"
-    SESSION = "a SessionId that was used before"
-    TASK = "a task"
-    OTHER = "something else"
-
-
-@dataclass(frozen=True)
-class Code:
-    """What an error code stands for.
-
-    :param failure: what it means for money and for a repeat.
-    :param about: what it speaks of.
-    :param hint: what to do about it, in a short line; ``{action}`` stands for the action that was called.
-    :param more: what else helps with that, in sentences.
-    """
-
-    failure: Failure
-    about: About = About.OTHER
-    hint: str = ""
-    more: str = ""
-
-
-# The CAM action follows from the action's name (MPS console, "Access management").
-_ALLOW = "Have the CAM action mps:{action} allowed to these keys"
-_PRESET = "The preset policy QcloudMPSFullAccess allows all of MPS"
-# What MPS answers without that role is not documented: these codes are those that speak of the bucket or of rights.
-_ROLE = "Storing in COS needs the service role MPS_QcsRole, which the MPS console creates and authorizes"
-_ACTIVATE = "Activate MPS for this account in its console"
-_SITE = "The connection's site must be that of the account"
-
-# A code stands for its sub-codes too ("AuthFailure" for "AuthFailure.SecretIdNotFound"), one with a dot at its end for
-# its sub-codes alone; the longest match wins. A code has two parts at most: `classify` looks at no third.
-_CODES = {
-    "RequestLimitExceeded": Code(Failure.THROTTLED),
-    "LimitExceeded.CreateTask": Code(Failure.THROTTLED),
-    "AuthFailure.SignatureExpire": Code(
-        Failure.STALE, About.KEYS, "Set this machine's clock: MPS refuses one that is off by more than 300 s"
-    ),
-    "AuthFailure.TokenFailure": Code(
-        Failure.STALE, About.KEYS, "The temporary keys have expired or their token is wrong: get new ones"
-    ),
-    "InternalError": Code(Failure.SERVER_TROUBLE),
-    "ServiceUnavailable": Code(Failure.SERVER_TROUBLE),
-    "ResourceInsufficient": Code(Failure.SERVER_TROUBLE),
-    "ResourceUnavailable": Code(Failure.SERVER_TROUBLE),
-    "FailedOperation.NetWorkError": Code(Failure.SERVER_TROUBLE),
-    "FailedOperation.UserArrears": Code(
-        Failure.FINAL,
-        About.ACCOUNT,
-        "The account is in arrears: top it up in the console's Billing Center",
-    ),
-    "FailedOperation.InvalidMpsUser": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE, _SITE),
-    "FailedOperation.InvalidUser": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE, _SITE),
-    "FailedOperation.CosStatusInavlid": Code(
-        Failure.FINAL, About.ACCOUNT, "COS is suspended for this account: see its console", _ROLE
-    ),
-    "FailedOperation.TaskNotFound": Code(Failure.NOT_FOUND, About.TASK),
-    "AuthFailure": Code(Failure.FINAL, About.KEYS),
-    "AuthFailure.SecretIdNotFound": Code(
-        Failure.FINAL, About.KEYS, "Check the connection's login (SecretId): it was deleted, disabled, or mistyped"
-    ),
-    "AuthFailure.SignatureFailure": Code(
-        Failure.FINAL, About.KEYS, "Check the connection's password (SecretKey): it does not belong to the SecretId"
-    ),
-    "AuthFailure.UnauthorizedOperation": Code(Failure.FINAL, About.KEYS, _ALLOW, _PRESET),
-    "UnauthorizedOperation": Code(Failure.FINAL, About.ACCOUNT, _ALLOW, f"{_PRESET}. {_ROLE}"),
-    "InvalidParameter": Code(Failure.FINAL),
-    "InvalidParameter.ViolationContent": Code(
-        Failure.FINAL, About.OTHER, "MPS's review refused the prompt or a reference, and will again: change it"
-    ),
-    "InvalidParameterValue": Code(Failure.FINAL),
-    # The SDK's list of error codes has this one for the field; that a repeat gets it is not documented.
-    "InvalidParameterValue.SessionId": Code(Failure.FINAL, About.SESSION),
-    "InvalidParameterValue.UserUnRegister": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE, _SITE),
-    "InvalidRequest": Code(Failure.FINAL),
-    "MissingParameter": Code(Failure.FINAL),
-    "UnknownParameter": Code(Failure.FINAL, About.FIELD_NAME),
-    "UnsupportedOperation": Code(Failure.FINAL),
-    "UnsupportedProtocol": Code(Failure.FINAL),
-    "UnsupportedRegion": Code(
-        Failure.FINAL,
-        About.ACCOUNT,
-        "Leave the connection's region empty, or give one of its site",
-        "The international site takes none of mainland China. The region of a COS bucket is another matter",
-    ),
-    "RequestSizeLimitExceeded": Code(Failure.FINAL),
-    "InvalidAction": Code(Failure.FINAL, About.ACCOUNT),
-    "ActionOffline": Code(Failure.FINAL, About.ACCOUNT),
-    "NoSuchVersion": Code(Failure.FINAL, About.ACCOUNT),
-    "NoSuchProduct": Code(Failure.FINAL, About.ACCOUNT),
-    "LimitExceeded": Code(Failure.FINAL),
-    "IpNotInWhitelist": Code(Failure.FINAL, About.ACCOUNT),
-    "IpInBlacklist": Code(Failure.FINAL, About.ACCOUNT),
-    "ResourceNotFound": Code(Failure.NOT_FOUND, About.TASK),
-    "ResourceNotFound.TaskNotFound": Code(Failure.NOT_FOUND, About.TASK),
-    # Each of the other sub-codes names what is missing, which is not a task: a template, a person, a bucket.
-    "ResourceNotFound.": Code(Failure.FINAL),
-    "ResourceNotFound.CosBucketNotExist": Code(
-        Failure.FINAL, About.ACCOUNT, "Check the bucket's name and region", _ROLE
-    ),
-    "ResourceNotFound.CosBucketNameInvalid": Code(
-        Failure.FINAL, About.ACCOUNT, "Check the bucket's name: it ends in the account's APPID"
-    ),
-    "ResourceNotFound.UserUnregister": Code(Failure.FINAL, About.ACCOUNT, _ACTIVATE, _SITE),
-    "InvalidParameterValue.TaskId": Code(Failure.NOT_FOUND, About.TASK),
-}
-
-
-def classify(code: str) -> Code:
-    """What an error code of the API stands for; unknown codes are in doubt."""
-    first, _, rest = code.partition(".")
-    found = (_CODES.get(f"{first}.{rest.partition('.')[0]}") or _CODES.get(f"{first}.")) if rest else None
-    return found or _CODES.get(first) or Code(Failure.UNKNOWN)
-
-
-def is_read(action: str) -> bool:
-    """Whether an action changes nothing, as its name says: such a call may be sent again at any time."""
-    return action.startswith(("Describe", "List", "Get"))
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What is known of a create that is in doubt: what it may have cost, and where a user can look for its task.
-
-    :param note: what is known of these places.
-    """
-
-    cost: str
-    look: str
-    note: str
-
-
-# Source of the costs: MPS's pricing pages; of where to look: the console, as it was seen in 2026-08.
-_LOOK = "AIGC Task Management in the console"
-_NOTE = "It lists TaskIds with their prompts; CloudAudit records the creates"
-_TRACES = {
-    "CreateAigcVideoTask": Trace("MPS bills the seconds that it made", _LOOK, _NOTE),
-    "CreateAigcImageTask": Trace("MPS bills the images that it made", _LOOK, _NOTE),
-    "CreateAigcAudioTask": Trace(
-        "MPS bills music by the song",
-        "that day's usage",
-        "The MPS console and DescribeUsageData show the usage; neither AIGC Task Management nor CloudAudit is known to "
-        "list audio",
-    ),
-}
-_OTHER_TRACE = Trace("see MPS's pricing page", "the console's task list", "CloudAudit records calls, too")
-_PROMPT_SHOWN = 60
+WAIT_AGAIN = "Wait for it again"
 
 
 class MpsError(Exception):
-    """Base of all errors of this package. ``retry_helps`` says whether running the task again may help.
-
-    An error has up to four parts, the most important first. Airflow's page shows about 100 characters of a line of
-    log: where an Airflow task ends with an error, each of the first three is a line of its own.
+    """Base of all errors of this package. An error has up to four parts, the most important first.
 
     :param what: what happened; the service's own reason comes before any id.
-    :param cost: what it may have cost.
+    :param cost: what it may have cost; None: what the class says. So are the next two.
     :param advice: what to do.
     :param details: what somebody needs who looks into it, such as ids.
+    :param task_id: the TaskId that it is about; this and each other id is empty where there is none.
+    :param action: the API's action, such as ``CreateAigcAudioTask``.
+    :param code: the API's error code.
+    :param request_id: the RequestId.
+    :param conn_id: the id of the connection.
+    :param field: the argument, or the connection's field, that cannot be used.
     """
 
     retry_helps = False
+    """Whether the same, done again, may end well, and pays for nothing twice."""
     in_console: ClassVar[bool] = False
     """Whether MPS's console may show more about it."""
     cost = ""
@@ -285,80 +39,96 @@ class MpsError(Exception):
     details = ""
 
     def __init__(
-        self, what: str = "", *, cost: str | None = None, advice: str | None = None, details: str | None = None
+        self,
+        what: str = "",
+        *,
+        cost: str | None = None,
+        advice: str | None = None,
+        details: str | None = None,
+        task_id: str = "",
+        action: str = "",
+        code: str = "",
+        request_id: str = "",
+        conn_id: str = "",
+        field: str = "",
     ) -> None:
         super().__init__(what)
         self.what = what
         for name, part in (("cost", cost), ("advice", advice), ("details", details)):
             if part is not None:
                 setattr(self, name, part)
+        self.task_id = task_id
+        self.action = action
+        self.code = code
+        self.request_id = request_id
+        self.conn_id = conn_id
+        self.field = field
 
     def __str__(self) -> str:
         return sentences(self.what, self.cost, self.advice, self.details)
 
-    def written(self) -> str:
-        """All of its parts, a line each, for :meth:`read` in another process."""
-        return "\n".join((self.what, self.cost, self.advice, self.details))
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (type(self), self.args, vars(self))
 
-    @classmethod
-    def read(cls, written: str) -> Self:
-        """The error that was written; where a text has fewer lines, the class says the rest."""
-        what, *rest = written.split("\n")
-        return cls(what, **dict(zip(("cost", "advice", "details"), rest, strict=False)))
-
-    def lines(self, console: str = "") -> list[str]:
-        """What happened, what it may have cost, what to do: those that there are, for a line of log each.
-
-        :param console: the URL of the console's page, which is told where that may show more.
-        """
-        advice = f"{self.advice.removesuffix('.')}: {console}" if console and self.in_console else self.advice
-        return [line for line in (self.what, self.cost, advice) if line]
-
-
-def sentences(*parts: str) -> str:
-    """Parts of a message, as far as there are any, as sentences."""
-    whole = (part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part)
-    return " ".join(part[0].upper() + part[1:] if number else part for number, part in enumerate(whole))
-
-
-_NOT_SHOWN = re.compile(r"//[^/]*@|[?#;@=\s]|:(?!//)")
-
-
-def shown(value: object) -> str:
-    """What was given, for a message: its type, and the beginning of a text; no query, password or value of a key."""
-    kind = type(value).__name__
-    if isinstance(value, str):
-        beginning = _NOT_SHOWN.split(value[:200])[0][:40]
-        return f"{kind} {beginning!r}{'' if beginning == value else '...'}"
-    if value is None or isinstance(value, (bool, float, timedelta)):
-        return repr(value)
-    if isinstance(value, int) and abs(value) < 10**18:  # Python refuses to write very large ones
-        return repr(value)
-    return kind
+    def of_class(self, kind: type[_Error]) -> _Error:
+        """The same error as one of another class, below its own."""
+        return _made(kind, self.args, vars(self))
 
 
 class InvalidArgumentError(MpsError, ValueError):
     """Raise when an argument cannot be sent; the message names it. Nothing was sent."""
 
-    cost = "Nothing was sent to MPS, and nothing is billed."
-    advice = "Change that argument and clear the Airflow task; Airflow does not retry this."
+    cost = "Nothing was sent to MPS, and nothing is billed"
+    advice = "Change that argument"
 
-    def __init__(self, argument: str, problem: str) -> None:
-        super().__init__(f"{argument}: {problem}")
-        self.argument = argument
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}", field=field)
 
     def __str__(self) -> str:
         return f"{self.what} (nothing was sent to MPS)"
 
 
 class InvalidConnectionError(MpsError, ValueError):
-    """Raise when the connection's settings cannot be used; the message names the field. Nothing was sent."""
+    """Raise when the connection's settings cannot be used; the message names the field. Nothing was sent.
 
-    cost = "Nothing was sent to MPS, and nothing is billed."
-    advice = "Change that field of the Airflow connection and clear the Airflow task; Airflow does not retry this."
+    :param problem: what is wrong with the field.
+    """
+
+    cost = "Nothing was sent to MPS, and nothing is billed"
+    advice = "Change that field of the connection"
+
+    def __init__(self, problem: str, *, field: str = "", conn_id: str = "") -> None:
+        named = ", ".join(filter(None, (f"Connection {conn_id}" if conn_id else "", field)))
+        super().__init__(f"{named}: {problem}" if named else problem, field=field, conn_id=conn_id)
+        self.problem = problem
 
     def __str__(self) -> str:
         return self.what
+
+
+class MissingConnectionError(InvalidConnectionError):
+    """Raise when there is no connection of this id, or it cannot be read at the moment. Nothing was sent."""
+
+    retry_helps = True
+
+    def __init__(self, conn_id: str, problem: str, advice: str) -> None:
+        super().__init__(problem, conn_id=conn_id)
+        self.advice = advice
+
+
+class RunningLoopError(MpsError):
+    """Raise when a sync method is called where an event loop runs, which would stand still meanwhile.
+
+    :param twin: the async method that does the same.
+    """
+
+    cost = "Nothing was sent to MPS, and nothing is billed"
+
+    def __init__(self, twin: str) -> None:
+        super().__init__(
+            f"a sync method was called inside of a running event loop: await {twin} instead",
+            advice=f"Await {twin} there",
+        )
 
 
 class CallError(MpsError):
@@ -377,35 +147,32 @@ class CallError(MpsError):
 
     def __init__(self, message: str, *, failure: Failure, action: str, code: str = "", request_id: str = "") -> None:
         known = classify(code)
-        self.reason = message
         super().__init__(
             f"{action}: {message}",
-            cost=_capital(failure.value.of_read if is_read(action) else failure.value.meaning),
-            advice=(known.hint or failure.value.advice).format(action=action),
+            cost=_capital(failure.of_read if is_read(action) else failure.meaning),
+            advice=(known.hint or failure.advice).format(action=action),
             details=sentences(known.more, f"RequestId {request_id}" if request_id else ""),
+            action=action,
+            code=code,
+            request_id=request_id,
         )
+        self.reason = message
         self.failure = failure
-        self.action = action
-        self.code = code
-        self.request_id = request_id
-
-    @property
-    def retry_helps(self) -> bool:  # type: ignore[override]
-        """Whether running the task again may help: as the kind of failure says."""
-        return self.failure.retry_helps
+        self.retry_helps = failure.retry_helps
 
     @property
     def problem(self) -> str:
         """The code; where there is none, what happened in a word or two."""
         return self.code or self.kind
 
-    def ends_wait(self, task: str, *, known: str = "", trouble: str = "") -> None:
+    def ends_wait(self, title: str, task_id: str, *, known: str = "", trouble: str = "") -> None:
         """Say which task this was about, and what becomes of it.
 
-        :param task: the task's family and TaskId.
-        :param known: the state that it had when MPS last told it.
+        :param title: the task's family.
+        :param known: the state that it had when MPS last answered.
         :param trouble: how many polls failed, and for how long.
         """
+        task, self.task_id = f"{title} task {task_id}", task_id
         if trouble:
             self.what = f"{trouble}: {self.action}: {self.reason}"
         if self.failure is Failure.NOT_FOUND:
@@ -415,11 +182,7 @@ class CallError(MpsError):
         self.cost = f"{_capital(task)}{f', last known as {known},' if known else ''} goes on at MPS and may be billed"
         if self.retry_helps:
             self.details = sentences(classify(self.code).hint, self.details)
-            self.advice = "A retry of this Airflow task goes on waiting for it"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+            self.advice = WAIT_AGAIN
 
 
 class ApiError(CallError):
@@ -479,36 +242,87 @@ class AmbiguousCreateError(MpsError):
     :param action: the API's action.
     :param params: the request as it was sent. The message has the names of its fields, the prompt's beginning and the
         digest.
-    :param sent_at: when, as a POSIX time.
+    :param sent_at: when, as a POSIX time; 0: not known.
     :param cause: what went wrong, in a sentence.
     :param request_id: the RequestId, if the service gave one.
+    :param code: the API's error code, if it answered with one.
     """
 
     in_console = True
 
-    def __init__(self, action: str, params: dict[str, Any], sent_at: float, cause: str, request_id: str = "") -> None:
-        at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(sent_at))
-        trace = _TRACES.get(action, _OTHER_TRACE)
+    def __init__(
+        self, action: str, params: dict[str, Any], sent_at: float, cause: str, request_id: str = "", code: str = ""
+    ) -> None:
+        at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(sent_at)) if sent_at else "a time that is not known"
+        trace = trace_of(action)
         prompt = without_queries(params["Prompt"], _PROMPT_SHOWN) if params.get("Prompt") else ""
-        support = f"Tencent Cloud support can look up RequestId {request_id}" if request_id else ""
         super().__init__(
             f"{action} was sent, and it is not known whether it ran: {cause}",
             cost=f"A paid task may exist, so it is not sent again; {trace.cost}",
-            advice=f"Look for it in {trace.look}, then clear the Airflow task to send it anew",
+            advice=f"Look for it in {trace.look}, and create it again only if it is not there",
             details=sentences(
                 trace.note,
-                support,
+                f"Tencent Cloud support can look up RequestId {request_id}" if request_id else "",
                 f"It was sent at {at}",
-                "A create operator sends it anew by itself, at the risk of paying twice, with "
-                "retry_ambiguous_create=True",
                 f"Fields sent: {', '.join(map(str, params)) or 'none'}"
                 f"{f'; the prompt begins {prompt!r}' if prompt else ''}; digest {digest(action, params)}",
             ),
+            action=action,
+            code=code,
+            request_id=request_id,
         )
-        self.action = action
         self.params = params
         self.sent_at = sent_at
-        self.request_id = request_id
+
+
+class OtherAccountError(MpsError):
+    """Raise when the task of an earlier try is not known under the connection's present keys, host or region."""
+
+
+class NotRememberedError(MpsError):
+    """Raise when what is about to be paid for could not be remembered. Nothing was sent."""
+
+    retry_helps = True
+
+
+class DuplicateSessionError(MpsError):
+    """Raise when MPS has the task that a create asks for already, and which one it is could not be found out.
+
+    :param session_id: the SessionId of both.
+    :param problem: what ended the search for the task.
+    :param retry_helps: whether a search later on may find it.
+    """
+
+    in_console = True
+    cost = "An earlier sending of it arrived: it runs once and is billed once"
+    advice = "Find it in the console, and wait for it"
+
+    def __init__(self, action: str, session_id: str, problem: str, *, retry_helps: bool) -> None:
+        super().__init__(
+            f"{action}: MPS has this task already, and its TaskId could not be found out: {problem}",
+            details=f"Sent again, it creates no second task; it is looked for again. SessionId {session_id}",
+            action=action,
+        )
+        self.session_id = session_id
+        self.retry_helps = retry_helps
+
+
+class FirstTaskFailedError(MpsError):
+    """Raise when MPS has the task that a create asks for, and it has failed: that SessionId makes no other one.
+
+    :param reason: the service's own.
+    """
+
+    cost = "Nothing new was created"
+    advice = "Give another SessionId to make a new one: each makes one task"
+
+    def __init__(self, action: str, task_id: str, reason: str) -> None:
+        super().__init__(
+            f"{action}: MPS has this task already, and it has failed: {without_queries(reason)}",
+            details=f"It is task {task_id}",
+            action=action,
+            task_id=task_id,
+        )
 
 
 class TaskFailedError(MpsError):
@@ -516,35 +330,73 @@ class TaskFailedError(MpsError):
 
     retry_helps = True
     in_console = True
-    advice = "A retry makes, and may pay for, a new task"
+    advice = "Created again, it is a new task, and may be paid for"
 
 
 class NoResultError(MpsError):
-    """Raise when a task is DONE and MPS gives no URL for it; a retry asks again, and creates no new task."""
+    """Raise when a task is DONE and MPS gives no URL for it. Asked again, it may; that creates no new task."""
 
     retry_helps = True
     in_console = True
+    cost = "It may be billed"
+    advice = "Ask for it again, which creates no new task"
 
 
 class WaitTimeoutError(MpsError, TimeoutError):
-    """Raise when a deadline passed while the task goes on at MPS; a retry goes on waiting for it."""
+    """Raise when a deadline passed while the task goes on at MPS."""
 
     retry_helps = True
     in_console = True
     cost = "It goes on at MPS and may be billed there"
-    advice = "A retry of this Airflow task goes on waiting for it"
+    advice = WAIT_AGAIN
+
+
+class InterruptedWaitError(MpsError):
+    """Raise when what waits for a task, or for room, could not go on; a task goes on at MPS."""
+
+    retry_helps = True
+    in_console = True
+    cost = "The task goes on at MPS and may be billed"
+    advice = WAIT_AGAIN
 
 
 class DownloadError(MpsError):
     """Raise when a file could not be downloaded whole, or could not be stored; nothing was put in its place."""
 
     cost = "Nothing was kept, and a download costs nothing at MPS"
+    advice = "Download it again"
 
     def __init__(self, message: str, *, retry_helps: bool = True, advice: str | None = None) -> None:
-        again = "A retry of the Airflow task downloads it again" if retry_helps else None
-        super().__init__(message, advice=advice or again)
+        super().__init__(message, advice=advice)
         self.retry_helps = retry_helps
 
 
 class ExpiredUrlError(MpsError):
-    """Raise when a URL no longer works (HTTP 403, 404 or 410)."""
+    """Raise when a URL does not work, or no longer (HTTP 403, 404 or 410)."""
+
+    retry_helps = True
+    cost = "Nothing was kept, and a download costs nothing at MPS"
+    advice = "While MPS knows the task, describing it gives a fresh URL at no cost"
+
+
+def _made(kind: type[_Error], args: tuple[Any, ...], parts: Mapping[str, Any]) -> _Error:
+    """An error made of what another one holds: a constructor's arguments cannot be derived from that."""
+    error = kind.__new__(kind)
+    error.args = args
+    for name, part in parts.items():
+        setattr(error, name, part)
+    return error
+
+
+def sentences(*parts: str) -> str:
+    """Parts of a message, as far as there are any, as sentences."""
+    whole = (part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part)
+    return " ".join(part[0].upper() + part[1:] if number else part for number, part in enumerate(whole))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+_PROMPT_SHOWN = 60
+"""Characters of a prompt in a message."""

@@ -2,54 +2,78 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 _withheld: ContextVar[bool] = ContextVar("mps_logs_withheld", default=False)
 
-# httpx logs each request's URL, httpcore the headers of each response, urllib3 the path; botocore the token of the keys
-# and all that a presigned URL is made of; the SDK whole requests and answers, with tokens and, from STS, secret keys.
-_OTHERS = frozenset({"httpx", "httpcore", "urllib3", "botocore"})
+# httpx logs each request's URL, httpcore the headers of each response, as do their successors httpx2 and httpcore2;
+# urllib3 logs the path; botocore the token of the keys and all that a presigned URL is made of; the SDK whole requests
+# and answers, with tokens and, from STS, secret keys.
+_OTHERS = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "urllib3", "botocore", "aiobotocore"})
 _SDK = "tencentcloud_sdk_common"
 _reached = 0
 """How many loggers there were when the filters were set."""
 
 _READ_LIMIT = 4096
-"""Characters of a text that are looked at: what the expressions below do with more could hold up a triggerer."""
+"""Characters of a text that are looked at: what the expressions below do with more could hold up an event loop."""
 _TEXT_LIMIT = 500
-_SECRET_NAME = re.compile("secret|key|token|password|sign", re.IGNORECASE)
+# MPS has a Vector beside the Key of a DRM (SimpleAesDrm, SpekeDrm), and a Passphrase of a stream.
+_SECRET_NAME = re.compile("secret|key|token|passw|passphrase|pwd|sign|credential|auth|^vector$", re.IGNORECASE)
+_WEBHOOK_NAME = re.compile("(notify|callback)_?url$", re.IGNORECASE)
 
 # A URL may be quoted as a part of JSON or of another URL.
 _SLASHES = r"(?::|%3a)(?:\\?/|%2f){2}"
 _URL = re.compile(_SLASHES, re.IGNORECASE)
+_PATH = re.compile(rf"({_SLASHES}[^/?#\\]*)[/?#\\].*", re.IGNORECASE | re.DOTALL)
 _USER = re.compile(rf"({_SLASHES})[^/?#\\]*@", re.IGNORECASE)
 _QUERY = re.compile(r"""([?#;&]|%3f|%23|%3b|%26)\S*[^\s"']""", re.IGNORECASE)
 
+# What is left of a URL may have no scheme, and may have been encoded more than once.
+_SLASH = re.compile(r"[/\\]|%(?:25)*2f", re.IGNORECASE)
+_QUESTION = re.compile(r"\?|%(?:25)*3f", re.IGNORECASE)
+# The look-behind and the possessive ++ keep this linear: a long word is read once, not from each of its characters.
+_PARAMETER = re.compile(r"""(?<![\w-])([\w-]++)(=|%(?:25)*3d)\S*[^\s"']""", re.IGNORECASE)
 
-def plain(value: object) -> str:
+
+def printable(value: object) -> str:
     """A service's word or text for a log or a message: one printable line, not too long; empty if it is not text."""
     return _shortened(_one_line(value)) if isinstance(value, str) else ""
 
 
 def without_queries(value: object, limit: int = _TEXT_LIMIT) -> str:
-    """A service's text for a message, as :func:`plain` makes it; of URLs only what comes before their query.
+    """A service's text for a message, as :func:`printable` makes it; of URLs only what comes before their query.
 
     From the first URL on, what follows a ``?``, ``#``, ``;`` or ``&`` up to a space is left out, for it may be a
-    signature; so is a user before an ``@``.
+    signature; so is a user before an ``@``. Elsewhere, what follows a ``?`` in a path, and the value of each parameter
+    that is named like a secret.
 
     :param limit: characters to keep.
     """
     text = _one_line(value) if isinstance(value, str) else ""
     if url := _URL.search(text):
         text = text[: url.start()] + _QUERY.sub(r"\1...", _USER.sub(r"\1", text[url.start() :]))
+    text = " ".join(map(_without_query, text.split(" ")))
     return _shortened(text, limit) or "no message"
+
+
+def _without_query(word: str) -> str:
+    if (path := _SLASH.search(word)) and (query := _QUESTION.search(word[path.end() :])):
+        end = path.end() + query.end()
+        secret = word[end:].rstrip("\"'")
+        word = word[:end] + word[end:].replace(secret, "...", 1) if secret else word
+    return _PARAMETER.sub(_without_secret, word)
+
+
+def _without_secret(parameter: re.Match[str]) -> str:
+    return f"{parameter[1]}{parameter[2]}..." if _SECRET_NAME.search(parameter[1]) else parameter[0]
 
 
 def _one_line(text: str) -> str:
@@ -73,14 +97,17 @@ def plain_url(url: str) -> str:
 
 
 def masked(value: Any) -> Any:
-    """A request for a log: without what is named like a secret, at any depth, and without the queries of URLs."""
+    """A request for a log: without what is named like a secret, at any depth, and without the queries of URLs.
+
+    Of a webhook's URL only the host is left: with many, such as those of chats, who knows the path may call it.
+    """
     if isinstance(value, Mapping):
-        return {name: "***" if _SECRET_NAME.search(str(name)) else masked(part) for name, part in value.items()}
+        return {name: _masked_field(str(name), part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [masked(part) for part in value]
     if not isinstance(value, str):
         return value
-    if value.startswith("{"):  # an object as text, such as AdditionalParameters
+    if value.lstrip().startswith(("{", "[")):  # JSON as text, such as AdditionalParameters
         try:
             return json.dumps(masked(json.loads(value)), ensure_ascii=False)
         except ValueError:
@@ -88,23 +115,11 @@ def masked(value: Any) -> Any:
     return without_queries(value, _READ_LIMIT) if value else value
 
 
-def _ordered(value: Any) -> Any:
-    """A JSON object in a text, its keys sorted."""
-    try:
-        return json.dumps(json.loads(value), sort_keys=True, ensure_ascii=False)
-    except (TypeError, ValueError):
-        return value
-
-
-def digest(action: str, params: Mapping[str, Any]) -> str:
-    """A short text that is the same for the same request alone, in whatever order its dicts were written.
-
-    Tasks under way are found by it after an upgrade, so it stays as it is; fields that are not given do not count.
-    """
-    sent = json.loads(json.dumps(params))  # JSON's names are text; those of a dict that is sent may be numbers, too
-    sent = {name: _ordered(value) if name == "AdditionalParameters" else value for name, value in sent.items()}
-    text = json.dumps([action, sent], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
+def _masked_field(name: str, value: Any) -> Any:
+    if _SECRET_NAME.search(name):
+        return "***"
+    shown = masked(value)
+    return _PATH.sub(r"\1/...", shown) if _WEBHOOK_NAME.search(name) and isinstance(shown, str) else shown
 
 
 @contextmanager
@@ -138,3 +153,19 @@ def _not_debug(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger(_SDK).addFilter(_not_debug)
+
+
+_NOT_SHOWN = re.compile(r"//[^/]*@|[?#;@=\s]|:(?!//)")
+
+
+def shown(value: object) -> str:
+    """What was given, for a message: its type, and the beginning of a text; no query, password or value of a key."""
+    kind = type(value).__name__
+    if isinstance(value, str):
+        beginning = _NOT_SHOWN.split(value[:200])[0][:40]
+        return f"{kind} {beginning!r}{'' if beginning == value else '...'}"
+    if value is None or isinstance(value, (bool, float, timedelta)):
+        return repr(value)
+    if isinstance(value, int) and abs(value) < 10**18:  # Python refuses to write very large ones
+        return repr(value)
+    return kind

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_mps.emulator.faults import Fault, FaultKind
-    from airflow_provider_mps.emulator.server import MpsEmulator
-    from airflow_provider_mps.emulator.service import RecordedRequest
-    from airflow_provider_mps.emulator.tasks import EmulatedTask
+    from airflow_provider_mps.emulator.service.mps import RecordedRequest
+    from airflow_provider_mps.emulator.service.tasks import EmulatedTask
+    from airflow_provider_mps.emulator.web.server import MpsEmulator
 
 __all__ = ["EmulatedTask", "Fault", "FaultKind", "MpsEmulator", "RecordedRequest"]
 
 _MODULES = {
-    "EmulatedTask": "tasks",
+    "EmulatedTask": "service.tasks",
     "Fault": "faults",
     "FaultKind": "faults",
-    "MpsEmulator": "server",
-    "RecordedRequest": "service",
+    "MpsEmulator": "web.server",
+    "RecordedRequest": "service.mps",
 }
 
 

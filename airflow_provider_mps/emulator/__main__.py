@@ -37,6 +37,7 @@ def main() -> None:
         help="one limit for every action; without it, each has the documented one",
     )
     parser.add_argument("--running-tasks", type=int, help="how many AIGC tasks of one model run at once")
+    parser.add_argument("--room-late", type=float, default=0.0, help="for how long an ended task counts among these")
     parser.add_argument("--results-kept-seconds", type=float, default=12 * 3600.0, help="of results in MPS's own store")
     parser.add_argument("--tasks-kept-seconds", type=float, default=7 * 86400.0, help="of tasks that have ended")
     arguments = parser.parse_args()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from airflow_provider_mps.emulator.tasks import FAMILIES
+from airflow_provider_mps.emulator.service.families import FAMILIES
 
 FILE = "file"
 """Stands for an action's name where a fault strikes the download of a result."""
@@ -34,7 +35,7 @@ class FaultKind(StrEnum):
     processed: bool
 
     def __new__(cls, value: str, scope: Scope = Scope.CALL, processed: bool = False) -> FaultKind:
-        """Make a member; the defaults serve a look-up by value alone: ``FaultKind("error")``."""
+        """Make a member; the defaults serve a look-up by only the value: ``FaultKind("error")``."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.scope = scope
@@ -77,6 +78,8 @@ class FaultKind(StrEnum):
     """InvalidParameter.ViolationContent: the review refuses the content."""
     NO_TASK_ID = "no_task_id", Scope.CREATE, True
     """Accepted, but the answer lacks the TaskId."""
+    REFUSED_INSIDE = "refused_inside", Scope.CREATE, False
+    """The create is refused as a success: the Status FAIL, ``message``, and no TaskId, as of CloneViral."""
     UNKNOWN_STATUS = "unknown_status", Scope.DESCRIBE, True
     """Status is PAUSED, a word that the reference does not have."""
     DONE_WITHOUT_URL = "done_without_url", Scope.DESCRIBE, True
@@ -110,7 +113,7 @@ class FaultKind(StrEnum):
             case Scope.CREATE | Scope.TASK:
                 return action in FAMILIES
             case Scope.DESCRIBE:
-                return action.startswith("Describe")
+                return action in {family.describe for family in FAMILIES.values()}
             case Scope.FILE:
                 return action == FILE
 
@@ -152,6 +155,9 @@ class FaultPlan:
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
+
+    def __iter__(self) -> Iterator[Fault]:
+        return iter(self._faults)
 
     def add(self, fault: Fault) -> None:
         """Plan a fault, after those that are planned already."""

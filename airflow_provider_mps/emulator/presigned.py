@@ -1,4 +1,4 @@
-"""Check a presigned URL of COS's S3-compatible endpoint (AWS Signature Version 4), from the published rules alone."""
+"""Check a presigned URL of COS's S3-compatible endpoint (AWS Signature Version 4), from only the published rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from calendar import timegm
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from airflow_provider_mps.emulator.errors import ApiError
+from airflow_provider_mps.emulator.service.errors import ApiError
 from airflow_provider_mps.emulator.signature import Credential
 
 ALGORITHM = "AWS4-HMAC-SHA256"

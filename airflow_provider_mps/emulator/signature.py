@@ -1,4 +1,4 @@
-"""Check the TC3-HMAC-SHA256 signature of a request, written from the published rules alone."""
+"""Check the TC3-HMAC-SHA256 signature of a request, written from only the published rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from airflow_provider_mps.emulator.errors import ApiError
+from airflow_provider_mps.emulator.service.errors import ApiError
 
 ALGORITHM = "TC3-HMAC-SHA256"
 MAX_CLOCK_SKEW = 300

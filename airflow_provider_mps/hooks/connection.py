@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_mps import compat
+from airflow_provider_mps.api.codes import About, classify
 from airflow_provider_mps.api.errors import (
-    About,
     ApiError,
     CallError,
     CredentialError,
     InvalidArgumentError,
     InvalidConnectionError,
+    MissingConnectionError,
     TransportError,
-    classify,
-    shown,
 )
-from airflow_provider_mps.api.settings import INTL, SITES, ClientSettings, CredentialKind, CredentialSettings
+from airflow_provider_mps.api.prices import Prices
+from airflow_provider_mps.api.redaction import shown
+from airflow_provider_mps.api.wire.settings import INTL, SITES, ClientSettings, CredentialKind, CredentialSettings
 
 _Default = TypeVar("_Default", float, None)
 _SHARED_SECONDS = 1.0
@@ -45,11 +48,13 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
     :raises InvalidConnectionError: names the field that cannot be used.
     """
 
-    def text(name: str) -> str:
-        value = extra.get(name)
+    def checked(name: str, value: Any) -> str:
         if value is not None and not isinstance(value, str):
-            raise InvalidConnectionError(f"{name}: must be a string, not {type(value).__name__}")
-        return (value or "").strip()
+            raise InvalidConnectionError(f"must be a string, not {type(value).__name__}", field=name)
+        return value or ""
+
+    def text(name: str) -> str:
+        return checked(name, extra.get(name)).strip()
 
     def number(name: str, default: _Default) -> float | _Default:
         value = extra.get(name)
@@ -58,30 +63,31 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
                 return default if value in (None, "") else float(value)
         except (TypeError, ValueError, OverflowError):
             pass
-        raise InvalidConnectionError(f"{name}: must be a number")
+        raise InvalidConnectionError("must be a number", field=name)
 
     def choice(name: str, of: Iterable[str], default: str) -> str:
         value = text(name) or default
         if value not in of:
-            raise InvalidConnectionError(f"{name}: must be one of {', '.join(of)}, not {value[:20]!r}")
+            raise InvalidConnectionError(f"must be one of {', '.join(of)}, not {value[:20]!r}", field=name)
         return value
 
     try:
         _check_extra(connection.extra)
         site = SITES[choice("site", SITES, INTL.name)]
-        given = (connection.host or "").strip()
-        host = given or text("endpoint") or site.host
+        given = checked("host", connection.host).strip()
+        endpoint = text("endpoint")
+        host = given or endpoint or site.host
         if "/" in host or "@" in host:
             field = "host" if given else "endpoint"
-            raise InvalidConnectionError(f"{field}: give the host alone, without a scheme or a path")
+            raise InvalidConnectionError("give only the host, without a scheme or a path", field=field)
         verify: bool | str | None = extra.get("verify")
         if not isinstance(verify, bool):
             verify = text("verify") or "true"
             verify = {"true": True, "false": False}.get(verify.lower(), verify)
         return ClientSettings(
             host=host[1:-1] if host.startswith("[") and host.endswith("]") else host,
-            port=connection.port or None,
-            scheme=connection.schema or ClientSettings.scheme,
+            port=_port(connection.port),
+            scheme=checked("schema", connection.schema) or ClientSettings.scheme,
             region=text("region"),
             proxy=text("proxy"),
             verify=verify,
@@ -90,10 +96,12 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
             site=site,
             cos_region=text("cos_region") or text("region"),
             cos_endpoint=text("cos_endpoint"),
+            prices=Prices.read(extra.get("prices")),
+            memory=text("memory"),
             credential=CredentialSettings(
                 kind=CredentialKind(choice("credential", list(CredentialKind), CredentialKind.STATIC)),
-                secret_id=connection.login or "",
-                secret_key=connection.password or "",
+                secret_id=checked("login (SecretId)", connection.login),
+                secret_key=checked("password (SecretKey)", connection.password),
                 token=text("token"),
                 role_arn=text("role_arn"),
                 role_session_name=text("role_session_name"),
@@ -102,7 +110,7 @@ def settings_of(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Clie
             ),
         )
     except InvalidConnectionError as error:
-        raise InvalidConnectionError(f"Connection {conn_id}, {error.what}") from None
+        raise InvalidConnectionError(error.problem, field=error.field, conn_id=conn_id) from None
 
 
 def fault_of(error: Exception) -> str:
@@ -111,7 +119,8 @@ def fault_of(error: Exception) -> str:
     :param error: what the call raised.
     """
     if isinstance(error, InvalidConnectionError):
-        return str(error.__context__ or error)  # the id that settings_of names is one that Airflow's page made up
+        # The id of one that could be read is one that Airflow's page made up.
+        return f"{error.field}: {error.problem}" if error.field else error.what
     if isinstance(error, ApiError):
         if error.about not in (About.KEYS, About.ACCOUNT):
             return ""
@@ -131,7 +140,34 @@ def _check_extra(extra: Any) -> None:
             return
     except (TypeError, ValueError, RecursionError):
         pass
-    raise InvalidConnectionError('extra: must be a JSON object, such as {"site": "intl"}')
+    raise InvalidConnectionError('must be a JSON object, such as {"site": "intl"}', field="extra")
+
+
+def _port(port: Any) -> int | None:
+    """The number, also where a file of connections has it as a text."""
+    text = "" if port is None else str(port).strip()
+    if text in ("", "0"):  # Airflow's page sends 0 where none was filled in
+        return None
+    if isinstance(port, bool) or not re.fullmatch(r"-?[0-9]{1,6}", text):
+        raise InvalidConnectionError("must be a number from 1 to 65535, or empty", field="port")
+    return int(text)
+
+
+@contextmanager
+def found(conn_id: str) -> Iterator[None]:
+    """Say what to do where Airflow finds no connection of this id.
+
+    A retry may help: Airflow says the same where its API server or a secrets backend does not answer.
+    """
+    try:
+        yield
+    except compat.AirflowNotFoundException as error:
+        raise MissingConnectionError(
+            conn_id,
+            "Airflow has none of this id, or cannot read it",
+            f"airflow connections add {shlex.quote(conn_id)} --conn-type tencent_mps "
+            "--conn-login ID --conn-password KEY",
+        ) from error
 
 
 class _LookUp:
@@ -164,9 +200,11 @@ async def shared_settings(conn_id: str) -> ClientSettings:
 
 async def _look_up(conn_id: str) -> ClientSettings:
     await asyncio.to_thread(_import_api)
-    return settings_of(conn_id, *await compat.connection_and_extra(conn_id))
+    with found(conn_id):
+        read = await compat.connection_and_extra(conn_id)
+    return settings_of(conn_id, *read)
 
 
 def _import_api() -> None:
     """Import what a wait needs: half a second the first time, too long for an event loop's thread."""
-    import airflow_provider_mps.api.polling  # noqa: F401
+    import airflow_provider_mps.api.waiting.poller  # noqa: F401

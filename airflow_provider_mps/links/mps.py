@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import mimetypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from airflow_provider_mps.api.cos import CosObject, reachable_url
-from airflow_provider_mps.api.tasks import CONSOLE_XCOM, MPS_CONSOLE_XCOM
+from airflow_provider_mps.api.files.cos import CosObject, reachable_url
+from airflow_provider_mps.api.tasks.status import format_of
 from airflow_provider_mps.compat import BaseOperatorLink, XCom, mask_secret
 from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.xcoms import CONSOLE_XCOM, MPS_CONSOLE_XCOM
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
@@ -20,6 +20,13 @@ log = logging.getLogger(__name__)
 
 FILES = ("cos_urls", "urls")
 """The keys of lists that hold files of any kind."""
+_KINDS = {
+    "audio": {"aac", "flac", "m4a", "mp3", "ogg", "opus", "wav"},
+    "image": {"gif", "jpeg", "jpg", "png", "webp"},
+    "video": {"m4v", "mov", "mp4", "webm"},
+}
+"""What a browser plays or shows. Not Python's ``mimetypes``: without a table of the machine, as in a slim container,
+that of 3.11 knows neither flac nor m4a nor webp."""
 
 
 class XComLink(BaseOperatorLink):
@@ -51,17 +58,22 @@ class XComLink(BaseOperatorLink):
         key, value = self._found(pushed if here is None else here.get)
         if not value.startswith(("http://", "https://")):
             return ""  # what comes from the service may be anything, and this becomes a link on a page of Airflow's
-        link = self._signed(key, value, getattr(operator, "mps_conn_id", ""))
+        in_own_store = getattr(operator, "stored_in", None) == {}  # MPS's: it is not the user's keys that open it
+        link = value if in_own_store else self._signed(key, value, getattr(operator, "mps_conn_id", ""))
         if here is not None and (query := urlsplit(link).query):
             mask_secret(query)  # at DEBUG, Airflow logs each link that it keeps
         return link
+
+    def leads(self, files: Mapping[str, Any]) -> bool:
+        """Whether there is something to see in a task's files, by XCom key."""
+        return bool(self._found(files.get)[1])
 
     def _found(self, get: Callable[[str], Any]) -> tuple[str, str]:
         """The key of the first value that this link may lead to, and the value; empty where there is none."""
         for key in (self.key, *FILES) if self.kind else (self.key,):
             value = get(key)
             values = value if isinstance(value, (list, tuple)) else [value]
-            fit = (each for each in values if isinstance(each, str) and (key == self.key or _kind(each) == self.kind))
+            fit = (each for each in values if isinstance(each, str) and (key == self.key or kind_of(each) == self.kind))
             if found := next(fit, ""):
                 return key, found
         return "", ""
@@ -77,13 +89,13 @@ class XComLink(BaseOperatorLink):
             return url
 
 
-def _kind(url: str) -> str:
-    """What a file is by its name: ``audio``, ``video``, ``image`` or anything else."""
+def kind_of(url: str) -> str:
+    """What a file is by its name: ``audio``, ``video``, ``image``, or empty for anything else."""
     try:
-        path = urlsplit(url).path
+        suffix = format_of(url).lower()
     except ValueError:
         return ""
-    return (mimetypes.guess_type(path)[0] or "").partition("/")[0]
+    return next((kind for kind, suffixes in _KINDS.items() if suffix in suffixes), "")
 
 
 class ListenLink(XComLink):
@@ -120,7 +132,7 @@ class StoredInCosLink(XComLink):
 class MpsConsoleLink(XComLink):
     """The page of the MPS console that lists such tasks: there from the first second of a wait.
 
-    The console documents no page of a single task.
+    The console documents no page of a single task. Of an emulator, it is the emulator's own page.
     """
 
     label = "MPS console"

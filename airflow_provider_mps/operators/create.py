@@ -4,40 +4,55 @@ from __future__ import annotations
 
 import inspect
 import json
-import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 
-from airflow_provider_mps.api.errors import CallError, Failure
-from airflow_provider_mps.api.loop import PrivateLoop
-from airflow_provider_mps.api.patience import patience
-from airflow_provider_mps.api.redaction import digest, masked
-from airflow_provider_mps.api.requests import seconds
+from airflow_provider_mps.api.codes import SCENARIOS, Failure
+from airflow_provider_mps.api.digest import digest
+from airflow_provider_mps.api.errors import AmbiguousCreateError, CallError
+from airflow_provider_mps.api.failure_log import Trouble
+from airflow_provider_mps.api.paid_once import (
+    AskAgain,
+    Because,
+    Create,
+    Decision,
+    Doubt,
+    Elsewhere,
+    Request,
+    Seen,
+    Stage,
+)
+from airflow_provider_mps.api.redaction import masked
+from airflow_provider_mps.api.request.asked import asked_for
+from airflow_provider_mps.api.request.convert import seconds
 from airflow_provider_mps.api.tasks import TaskState
-from airflow_provider_mps.api.trouble import Trouble
-from airflow_provider_mps.api.usage import Asked, asked_for
+from airflow_provider_mps.api.tasks.usage import Asked, estimate, refused
+from airflow_provider_mps.api.wire.loop import PrivateLoop
 from airflow_provider_mps.compat import AirflowTaskTimeout, conf
-from airflow_provider_mps.errors import airflow_errors
+from airflow_provider_mps.errors import airflow_errors, airflows
+from airflow_provider_mps.execution.identity import ThisTry
+from airflow_provider_mps.execution.label import check_label, render_label_from
+from airflow_provider_mps.execution.memory import Memory, arrive, place_of, say_if_nowhere
+from airflow_provider_mps.execution.places import Nowhere, Place
+from airflow_provider_mps.execution.reporting import reported_errors, tell
+from airflow_provider_mps.execution.room import RoomWait, WaitsForRoom
 from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.operators.memory import Memory, OtherAccountError, Remembered, Stage
-from airflow_provider_mps.operators.room import Turn, WaitsForRoom
-from airflow_provider_mps.telling import tell, told_errors
+from airflow_provider_mps.operators.window import window
 
 if TYPE_CHECKING:
     import jinja2
     from airflow.providers.common.compat.sdk import Context, XComArg
+    from airflow.sdk.definitions.mappedoperator import OperatorPartial
 
-    from airflow_provider_mps.api.requests import RequestShape
+    from airflow_provider_mps.api.request.shape import RequestShape
     from airflow_provider_mps.api.tasks import TaskStatus
-
-_SHORTEST_POLL_SECONDS = 1.0
-_ANSWERS_TO_BELIEVE = 3
-"""How often MPS has to say that it does not know a task that is paid for, before another one is paid for."""
+    from airflow_provider_mps.arguments import AirflowArguments
 
 
 class CreateTaskOperator(WaitsForRoom):
@@ -49,7 +64,8 @@ class CreateTaskOperator(WaitsForRoom):
     :param cos_region: the region of the buckets in ``cos://bucket/key``; the connection's ``cos_region`` where it is
         not given. A URL of COS, such as those of the XCom ``cos_urls``, names it itself.
     :param wait_for_completion: whether to wait until the task has ended.
-    :param deferrable: how to wait: in the triggerer, or here.
+    :param deferrable: how to wait: in the triggerer, or here. By default as ``[operators] default_deferrable`` of
+        Airflow's configuration says; False where that is not set.
     :param poll_interval: seconds between two polls; longer when the account's limit requires that.
     :param wait_timeout: seconds to wait at most in one try for the task's end, from its creation, or from the beginning
         of a retry. The task goes on, and a retry goes on waiting for it.
@@ -61,34 +77,27 @@ class CreateTaskOperator(WaitsForRoom):
     :param end_from_trigger: whether the triggerer itself ends this Airflow task, with its XComs, where the wait there
         ends well: no worker resumes it (Airflow 3.3 and later). What a worker does at a task's end is left out, and a
         clear delivers the same file once more (docs/decisions/0012-tasks-without-a-worker.md).
+    :raises InvalidArgumentError: an argument cannot be used, or sent; nothing was sent.
+    :raises InvalidConnectionError: the connection cannot be used; nothing was sent.
+    :raises CredentialError: the connection's credential gives no keys; nothing was sent.
+    :raises ApiError: MPS refused the create; nothing is billed.
+    :raises NoRoomError: MPS had no room for the task within ``room_timeout``; nothing was created.
+    :raises AmbiguousCreateError: the create was sent, in this try or an earlier one, and a paid task may exist. Airflow
+        retries it only with ``retry_ambiguous_create``.
+    :raises OtherAccountError: the earlier try's task was created under another account; no new one was.
+    :raises TaskFailedError: the task ended in FAIL; MPS's reason is in it.
+    :raises NoResultError: the task is DONE, and MPS names no file.
+    :raises WaitTimeoutError: ``wait_timeout`` is over; the task goes on, and a retry waits for it. At
+        ``execution_timeout`` it is Airflow's AirflowTaskTimeout.
+    :raises InterruptedWaitError: the triggerer could not go on waiting; the task goes on, and a retry waits for it.
+    :raises CallError: MPS could not be reached, or not understood, for longer than ``max_poll_failures`` allows.
     """
 
-    request: ClassVar[RequestShape]
+    request: RequestShape
     abort_on_kill = True
     xcoms: ClassVar[Mapping[str, str]] = {"return_value": "task_id", "result": "result"}
     template_fields: Sequence[str] = ("mps_conn_id", "cos_region")
     ui_color = "#d9ecff"
-    text_fields: ClassVar[frozenset[str]] = frozenset({"mps_conn_id"})
-    """Template fields that are text whatever they look like: native rendering would make a number of "2.10"."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "request" not in vars(cls):
-            return
-        cls.template_fields = (*cls.template_fields, *cls.request.fields)
-        cls.text_fields = cls.text_fields | cls.request.texts
-        # Airflow reads the names in __init__'s signature for default_args and partial(), and help() shows them.
-        parameters: dict[str, inspect.Parameter] = {}
-        for base in reversed(cls.__mro__):
-            if issubclass(base, CreateTaskOperator) and "__init__" in vars(base):
-                parameters |= inspect.signature(vars(base)["__init__"]).parameters
-        others = parameters.pop("kwargs")
-        named = {
-            name: others.replace(name=name, kind=inspect.Parameter.KEYWORD_ONLY, default=None)
-            for name in cls.request.fields
-        }
-        everything = [*(parameters | named).values(), others]
-        vars(cls)["__init__"].__signature__ = inspect.Signature(everything)
 
     def __init__(
         self,
@@ -104,11 +113,11 @@ class CreateTaskOperator(WaitsForRoom):
         retry_ambiguous_create: bool = False,
         max_poll_failures: int = 10,
         end_from_trigger: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[AirflowArguments],
     ) -> None:
-        for name in self.request.fields:
-            setattr(self, name, kwargs.pop(name, None))
-        super().__init__(**kwargs)
+        # Airflow's metaclass hands on one `default_args`, merged of the DAG's, the task group's and the task's own.
+        named = {**(kwargs.get("default_args") or {}), **kwargs}
+        super().__init__(**{**kwargs, **window({"deferrable": deferrable}, named)})
         self.mps_conn_id = cast("str", mps_conn_id)  # once it is rendered
         self.cos_region = cast("str | None", cos_region)
         self.wait_for_completion = wait_for_completion
@@ -120,14 +129,29 @@ class CreateTaskOperator(WaitsForRoom):
         self.retry_ambiguous_create = retry_ambiguous_create
         self.max_poll_failures = max_poll_failures
         self.end_from_trigger = end_from_trigger
-        self._hook: MpsHook | None = None
-        self._memory: Memory | None = None
+        with airflow_errors():
+            self._check_times()  # no templates: what is wrong with them is known while the DAG is parsed
         self._rendering_text = False
 
-    @property
-    def hook(self) -> MpsHook:
-        """The hook of the operator's connection and bucket region."""
-        return MpsHook(self.mps_conn_id, self.cos_region)
+    def _check_times(self) -> None:
+        for name in ("poll_interval", "wait_timeout", "room_timeout"):
+            if (value := getattr(self, name)) is not None:
+                seconds(name, value)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> OperatorPartial:
+        """As of any operator; it never calls ``__init__``, so what that adds for BaseOperator is added here, too."""
+        partial: OperatorPartial = super().partial(**kwargs)
+        dag, group = partial.kwargs.get("dag"), partial.kwargs.get("task_group")
+        named = {
+            **(dag.default_args if dag else {}),
+            **((group.default_args or {}) if group else {}),
+            **(kwargs.get("default_args") or {}),
+            **kwargs,
+        }
+        defaults = {"deferrable": inspect.signature(CreateTaskOperator.__init__).parameters["deferrable"].default}
+        partial.kwargs.update(window({**defaults, **named}, named))
+        return partial
 
     def _do_render_template_fields(
         self,
@@ -139,16 +163,20 @@ class CreateTaskOperator(WaitsForRoom):
     ) -> None:
         from jinja2.nativetypes import NativeEnvironment
 
+        # Of text such as "2.10" or "[1, 2]" native rendering would make a number or a list.
         fields = set(template_fields)
-        dag = self.get_dag()
-        texts = {name for name in fields & self.text_fields if parent is self and isinstance(getattr(self, name), str)}
-        if dag and texts and isinstance(jinja_env, NativeEnvironment):
+        texts = fields & {"mps_conn_id", *self.request.texts} if parent is self else set()
+        texts = {name for name in texts if isinstance(getattr(self, name), str)}
+        if texts and isinstance(jinja_env, NativeEnvironment) and (dag := self.get_dag()):
             fields -= texts
-            plain = dag.get_template_env(force_sandboxed=True)
+            to_text = dag.get_template_env(force_sandboxed=True)
             self._rendering_text = True
-            super()._do_render_template_fields(parent, texts, context, plain, seen_oids)
+            super()._do_render_template_fields(parent, texts, context, to_text, seen_oids)
             self._rendering_text = False
         super()._do_render_template_fields(parent, fields, context, jinja_env, seen_oids)
+        if parent is self:
+            # Airflow checks and stores each field in every run: those that say nothing are a twentieth of its CPU.
+            self.template_fields = [name for name in self.template_fields if getattr(self, name) is not None]
 
     def _render(self, template: jinja2.Template, context: Context, dag: Any = None) -> Any:
         if not self._rendering_text:
@@ -163,47 +191,117 @@ class CreateTaskOperator(WaitsForRoom):
 
     def execute(self, context: Context) -> str:
         """Create the task, or go on with that of an earlier try, and wait if that is wanted."""
-        return self._execute(context, Turn(began=time.time()))
+        render_label_from(self, context)
+        return self._execute(context, RoomWait(began=time.time()))
 
     def execute_in_turn(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Go on after the triggerer's wait for room: the create is made anew of what the arguments are now."""
-        with told_errors(self):
-            turn = self.turn_after(event)
-        return self._execute(context, turn)
+        with reported_errors(self):
+            wait = self.room_wait_after(event)
+        return self._execute(context, wait)
 
-    def _execute(self, context: Context, turn: Turn) -> str:
-        with told_errors(self):
+    def _execute(self, context: Context, wait: RoomWait) -> str:
+        with reported_errors(self):
+            hook = self.hook
+            arrive(lambda: self._place(context, hook))
             self.check_wait("wait_for_completion", "durable", "retry_ambiguous_create")
             params = self.request.build(self._arguments())
             poll_interval = seconds("poll_interval", self.poll_interval)
-            deadline = self._deadline(turn, turn.began)
-            hook = self._hook = self.hook
+            deadline = self._deadline(wait, wait.began)
             self.show_console(hook, context if self.wait_for_completion else None)
+            # The digest is taken before a SessionId is added below: that one changes with each clear, which would so
+            # become another request.
             memory = self._memory = self._remember(context, hook, digest(self.request.action, params))
-            status = self._earlier_task(hook, memory, params, context, deadline)
-            if status is None:
-                if turn.ticket is None:
-                    self._advise(params)
-                self.submit(hook, memory, params, turn)
-                deadline = self._deadline(turn, time.time())
+            decision, status = self._decided(hook, memory, wait, deadline)
+            match decision:
+                case Create():
+                    check_label(self, context)
+                    if self.request.repeatable:
+                        params.setdefault("SessionId", self._session_id(context, params, decision))
+                    if decision.because is Because.ALLOWED:
+                        self.log.warning(
+                            "%s retry_ambiguous_create is set: creating anew.",
+                            memory.doubt(self.request.action, params),
+                        )
+                    # Once a try: a create that comes back from the line was advised on before.
+                    if wait.ticket is None:
+                        self._advise(params)
+                    with self._usage_of_a_refusal(context, memory):
+                        self._submit(hook, memory, params, wait)
+                    # From the accept on: the wait for room does not count.
+                    deadline = self._deadline(wait, time.time())
+                case Doubt():
+                    if not self._found(hook, memory):
+                        raise memory.doubt(self.request.action, params)
+                case Elsewhere():
+                    raise memory.elsewhere()
+                case _:
+                    memory.adopted()
+                    if memory.cleared and status and status.state is TaskState.DONE:
+                        self.say_it_may_be_delivered_again()
             failed = status is not None and status.state is TaskState.FAIL
+            # Handing over the TaskId is all that was wanted: a clear after it means a new task.
             if not self.wait_for_completion and not failed:
                 memory.reached(Stage.DONE)
                 return memory.task_id
             if status is None or not self.family.settled(status):
                 if self.deferrable:
-                    of_room = self.request.model_of(params), turn.ticket
+                    of_room = self.request.model_of(params), wait.ticket
+                    # Raises TaskDeferred: what follows is the wait on a worker.
                     self.defer_until_ended(memory.task_id, poll_interval, deadline, memory.accepted_at, *of_room)
                 status = self._wait_here(hook, memory, poll_interval, deadline)
             return self._finish(context, memory, status)
 
+    def _submit(self, hook: MpsHook, memory: Memory, params: dict[str, Any], wait: RoomWait) -> None:
+        """Create the task; while MPS refuses it for want of room, wait."""
+        while True:
+            self.check_room_wait(wait)
+            try:
+                hook.create(
+                    self.request,
+                    params,
+                    # A SessionId that the user gave is never replaced by another one.
+                    next_session=not getattr(self, "session_id", None),
+                    notes=memory,
+                    until=self.execution_ends_at(wait),
+                    in_line=True,
+                )
+            except AmbiguousCreateError as error:
+                error.retry_helps = self.retry_ambiguous_create
+                raise
+            except CallError as error:
+                failure = error
+            else:
+                return self.had_room(wait)
+            self.wait_for_room(failure, wait, self.request.model_of(params))
+
+    @contextmanager
+    def _usage_of_a_refusal(self, context: Context, memory: Memory) -> Iterator[None]:
+        try:
+            yield
+        except CallError as error:
+            if not error.failure.may_have_run and not memory.in_doubt:
+                self.tell_usage(context, refused(self.family, self.asked))
+            raise
+
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """Go on after the triggerer's wait."""
-        with told_errors(self):
-            memory = self._remember(context, self.hook, "")
+        with reported_errors(self):
+            # Without a digest: from here on only the entry's stage changes, and nothing is decided by it.
+            memory = self._remember(context, self.hook)
             with memory.of_failure():
                 status = self.status_after(context, event)
             return self._finish(context, memory, status)
+
+    def waited_for(self, context: Context) -> str:
+        """The TaskId that is remembered as created by this request."""
+        with reported_errors(self):
+            request_digest = digest(self.request.action, self.request.build(self._arguments()))
+            memory = self._remember(context, self.hook)
+            memory.recall()
+        entry = memory.entry
+        same = entry is not None and entry.stage is Stage.CREATED and entry.digest == request_digest
+        return entry.task_id if entry and same else ""
 
     def dry_run(self) -> None:
         """Log the request as it would be sent (secrets masked), its digest, and what is known to go wrong with it.
@@ -220,15 +318,27 @@ class CreateTaskOperator(WaitsForRoom):
         self._advise(params)
 
     def _advise(self, params: dict[str, Any]) -> None:
-        """Warn of what is known to go wrong with a request."""
-        from airflow_provider_mps.api.models import advice  # here: parsing a DAG needs none of its rules
+        """Warn of what is known to go wrong with a request, and of a wait that will not be."""
+        from airflow_provider_mps.api.request.advice import advice  # here: parsing a DAG needs none of its rules
 
         for sentence in advice(self.request.action, params):
             self.log.warning("%s", sentence)
+        if cost := estimate(self.asked, self.prices):
+            self.log.info("It will cost %s.", cost)
+        # Where Airflow's configuration makes every operator deferrable, nobody has asked this one to wait.
+        asked_to_wait = self.deferrable and not conf.getboolean("operators", "default_deferrable", fallback=False)
+        if asked_to_wait and not self.wait_for_completion:
+            self.log.warning(
+                "deferrable says how to wait, and wait_for_completion=False that this Airflow task does not wait: it "
+                "ends with the TaskId, before there are files, and without the XComs that name them. Set "
+                "wait_for_completion=True, or have a sensor wait for its output."
+            )
 
     def on_kill(self) -> None:
         """Abort the task where the API can, and say what goes on. No action of the API cancels an AIGC task."""
         self.end_waiting_for_room()
+        if self._memory and not self.request.repeatable:
+            self._memory.say_if_in_doubt(self.request.action)
         hook, mps_task_id = self._hook, self._memory.task_id if self._memory else ""
         if hook is None or not mps_task_id:
             return
@@ -247,122 +357,90 @@ class CreateTaskOperator(WaitsForRoom):
 
     def _arguments(self) -> dict[str, Any]:
         """The arguments that describe the request."""
-        return {name: getattr(self, name) for name in self.request.fields}
+        return {name: getattr(self, name, None) for name in self.request.fields}
 
     @property
     def asked(self) -> Asked:
-        """What the request tells of the task's cost."""
+        """What the request says of the task's cost."""
         return asked_for(self.request, self._arguments)
 
-    def _deadline(self, turn: Turn, waits_from: float) -> float | None:
+    def _deadline(self, wait: RoomWait, waits_from: float) -> float | None:
         """The POSIX time at which the wait for the task's end is over."""
         ends = [waits_from + seconds("wait_timeout", self.wait_timeout)] if self.wait_timeout is not None else []
-        if (execution_ends := self.execution_ends_at(turn)) is not None:
+        if (execution_ends := self.execution_ends_at(wait)) is not None:
             ends.append(execution_ends)
         return min(ends, default=None)
 
-    def _remember(self, context: Context, hook: MpsHook, request_digest: str) -> Memory:
-        store = context.get("task_state_store") if self.durable else None
-        ti = context["ti"]
-        if self.durable and store is None and request_digest:
-            again = getattr(ti, "try_number", 1) > 1
-            self.log.log(
-                logging.WARNING if again else logging.INFO,
-                "There is no task state store here (it came with Airflow 3.3): %s",
-                "this try creates, and pays for, a new task, whatever an earlier one has created."
-                if again
-                else "if this try fails after the create, a retry creates, and pays for, a new task.",
+    def _place(self, context: Context, hook: MpsHook) -> Place:
+        if not self.durable:
+            return Nowhere()
+        return place_of(context, ThisTry.of(context, self), hook.settings.memory, self.log)
+
+    def _remember(self, context: Context, hook: MpsHook, request_digest: str = "") -> Memory:
+        this, place = ThisTry.of(context, self), self._place(context, hook)
+        if self.durable and request_digest:
+            say_if_nowhere(place, this, self.log)
+        return Memory(place, request_digest, this, hook.settings.account, self.log)
+
+    def _decided(
+        self, hook: MpsHook, memory: Memory, wait: RoomWait, deadline: float | None
+    ) -> tuple[Decision, TaskStatus | None]:
+        """What this try has to do, and the status of the task that it goes on with, if it does."""
+        # A try that has waited in line did so because MPS refused its create.
+        memory.recall(refused=None if wait.ticket is None else (wait.began, wait.ticket))
+        request = Request(self.request.repeatable, self.retry_ambiguous_create)
+        decision, status = memory.decide(request), None
+        if isinstance(decision, AskAgain):
+            status = self._ask(hook, memory, decision.task_id, deadline)
+            seen = Seen.NOT_KNOWN
+            if status is not None:
+                seen = Seen.FAILED if status.state is TaskState.FAIL else Seen.KNOWN
+            decision = memory.decide(request, seen)
+        # The FAIL of a task that a new one replaces must not pass for the new one's.
+        return decision, None if isinstance(decision, Create) else status
+
+    def _found(self, hook: MpsHook, memory: Memory) -> bool:
+        """Whether MPS lists the task of a create in doubt, where it can: then this try goes on with it."""
+        mark = memory.mark if self.request.action in SCENARIOS else ""
+        if not mark or not (task_id := hook.find_marked(mark)):
+            return False
+        self.log.info("Found the task of an earlier try, which was in doubt: %s.", task_id)
+        memory.created(task_id)
+        return True
+
+    def _ask(self, hook: MpsHook, memory: Memory, task_id: str, deadline: float | None) -> TaskStatus | None:
+        """The status of a remembered task, or None where MPS does not know it."""
+        try:
+            status = hook.describe_patiently(
+                self.family,
+                task_id,
+                max_poll_failures=self.max_poll_failures,
+                accepted_at=memory.entry.at if memory.entry else None,
+                deadline=deadline,
             )
-        return Memory(store, request_digest, ti.max_tries, hook.settings.account, self.log)
+        except CallError as error:
+            if error.failure is Failure.NOT_FOUND:
+                return None
+            raise
+        self.log.info(
+            "Going on with %s task %s, which an earlier try created: %s.",
+            self.family.title,
+            status.task_id,
+            status.word,
+        )
+        return status
 
-    def _earlier_task(
-        self, hook: MpsHook, memory: Memory, params: dict[str, Any], context: Context, deadline: float | None
-    ) -> TaskStatus | None:
-        """The status of the task that an earlier try made, or None where a new one is to be made.
+    def _session_id(self, context: Context, params: dict[str, Any], decision: Create) -> str:
+        """A SessionId that all tries of a task instance share until a clear.
 
-        A retry goes on with it, whatever its state, but for one that has failed. A clear by the user goes on with one
-        that is under way, and makes a new one where the last was delivered, or in doubt: the user has looked.
-        """
-        entry = memory.recall()
-        cleared = entry is not None and memory.cleared_since(entry)
-        if self.request.repeatable:
-            params.setdefault("SessionId", self._session_id(context, params, entry, cleared))
-        if entry is None or entry.stage is Stage.FAILED or (cleared and entry.stage is Stage.DONE):
-            return None
-        if entry.task_id:
-            if status := self._found(hook, memory, entry, deadline):
-                memory.adopted(entry)
-                if cleared and self.end_from_trigger and status.state is TaskState.DONE:
-                    self.log.warning(
-                        "A triggerer cannot note that it delivered a task: this may be a file that you have. "
-                        "To create, and pay for, a new one, clear this Airflow task once more after it has ended."
-                    )
-            return status
-        if cleared or self.request.repeatable:
-            return None  # a request with a SessionId is sent again, and does not make a second task
-        error = entry.in_doubt(self.request.action, params)
-        if not self.retry_ambiguous_create:
-            raise error
-        self.log.warning("%s retry_ambiguous_create is set: creating anew.", error)
-        return None
-
-    def _found(self, hook: MpsHook, memory: Memory, entry: Remembered, deadline: float | None) -> TaskStatus | None:
-        """The status of a remembered task, or None where MPS no longer has it.
-
-        :raises OtherAccountError: it is not known under what the connection has now, and was made under something else.
-        """
-        refusals = 0
-        while True:
-            within = None if deadline is None else max(_SHORTEST_POLL_SECONDS, deadline - time.time())
-            try:
-                status = hook.describe(self.family, entry.task_id, within)
-            except CallError as error:
-                fresh = time.time() - entry.at < patience().not_found_grace
-                if error.failure is not Failure.NOT_FOUND or fresh:
-                    raise
-                if elsewhere := memory.elsewhere(entry):
-                    if entry.stage is not Stage.UNFOUND or not memory.cleared_since(entry):
-                        memory.unfound(entry)
-                        raise OtherAccountError(
-                            "MPS does not know the earlier try's task: it was created under another connection",
-                            cost="No new task was created, for the earlier one may be paid for already",
-                            advice="Set the connection back, and clear this Airflow task to go on with it",
-                            details=f"It is task {entry.task_id}, created under {elsewhere}; the connection leads to "
-                            f"{hook.settings.account}. A clear with the connection as it is creates, and pays for, "
-                            "a new task",
-                        ) from error
-                    break
-                refusals += 1
-                if refusals == _ANSWERS_TO_BELIEVE:
-                    break
-                time.sleep(patience().backoff_limit)  # one answer may be wrong, and a new task costs money
-            else:
-                self.log.info(
-                    "Going on with %s task %s, which an earlier try created: %s.",
-                    self.family.title,
-                    status.task_id,
-                    status.word,
-                )
-                return status
-        self.log.warning("MPS no longer knows task %s of an earlier try: creating a new one.", entry.task_id)
-        return None
-
-    def _session_id(self, context: Context, params: dict[str, Any], entry: Remembered | None, cleared: bool) -> str:
-        """A SessionId that all tries of a task instance share.
-
-        A clear changes it, for it raises max_tries. So does a run that is deleted and made again under its old run_id,
-        for it starts at another time; Airflow changes a run's start_date only when tasks of an ended one are cleared.
         One that was sent without an answer is kept over a clear, too: MPS itself knows whether it ran.
         """
-        from airflow_provider_mps.api.sessions import session_id
+        from airflow_provider_mps.api.request.create_once import session_id
 
-        if entry and entry.stage is Stage.SENDING and entry.session_id:
-            return entry.session_id
-        request_digest = digest(self.request.action, params)
-        ti, started = context["ti"], getattr(context.get("dag_run"), "start_date", None)
-        of_this_task = session_id(request_digest, ti.dag_id, ti.run_id, started, ti.task_id, ti.map_index, ti.max_tries)
-        failed = entry is not None and entry.stage is Stage.FAILED and not cleared
-        return session_id(of_this_task, entry.task_id) if entry and failed else of_this_task
+        if decision.session_id:
+            return decision.session_id
+        of_this_task = session_id(digest(self.request.action, params), *ThisTry.of(context, self).parts)
+        return session_id(of_this_task, decision.after) if decision.after else of_this_task
 
     def _wait_here(self, hook: MpsHook, memory: Memory, poll_interval: float, deadline: float | None) -> TaskStatus:
         trouble = Trouble.of_polls()
@@ -380,12 +458,12 @@ class CreateTaskOperator(WaitsForRoom):
             with PrivateLoop() as loop:
                 return loop.run(waiting)
         except AirflowTaskTimeout as error:
-            late = self.family.still_running(memory.task_id, memory.age, trouble=trouble)
+            late = airflows(self.family.still_running(memory.task_id, memory.age, trouble=trouble))
             tell(self, late)
             raise AirflowTaskTimeout(f"execution_timeout: {late}") from error
 
     def _finish(self, context: Context, memory: Memory, status: TaskStatus) -> str:
-        from airflow_provider_mps.api.models import differences
+        from airflow_provider_mps.api.request.advice import differences
 
         with memory.of_failure():
             self.check(context, status, memory.age)
@@ -394,5 +472,6 @@ class CreateTaskOperator(WaitsForRoom):
             self.log.warning("%s", sentence)
         self.push_files(context, status)
         context["ti"].xcom_push(key="result", value=self.family.result(status))
+        # Last, when all is delivered: a clear after a failure of the above goes on with this task, at no cost.
         memory.reached(Stage.DONE)
         return status.task_id

@@ -9,13 +9,23 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 
-from airflow.triggers.base import StartTriggerArgs
-
-from airflow_provider_mps.api.errors import CallError, Failure, TaskFailedError, WaitTimeoutError
+from airflow_provider_mps.api.codes import Failure
+from airflow_provider_mps.api.errors import CallError, MpsError, TaskFailedError, WaitTimeoutError
+from airflow_provider_mps.api.failure_log import GOES_ON, Trouble
 from airflow_provider_mps.api.patience import patience
-from airflow_provider_mps.api.requests import seconds, task_id
-from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, MEDIA, check_family, in_seconds
-from airflow_provider_mps.api.trouble import GOES_ON, Trouble
+from airflow_provider_mps.api.request.convert import seconds, task_id
+from airflow_provider_mps.api.tasks import (
+    AIGC_AUDIO,
+    AIGC_IMAGE,
+    AIGC_VIDEO,
+    DESIGN_VOICE,
+    MEDIA,
+    PICTURES,
+    TEXT_TO_SPEECH,
+    TaskFamily,
+    check_family,
+    in_seconds,
+)
 from airflow_provider_mps.compat import (
     AirflowSensorTimeout,
     AirflowTaskTimeout,
@@ -23,37 +33,23 @@ from airflow_provider_mps.compat import (
     PokeReturnValue,
     conf,
 )
+from airflow_provider_mps.errors import airflow_errors, airflows
+from airflow_provider_mps.execution.label import render_label_from
+from airflow_provider_mps.execution.reporting import reported_errors, tell
+from airflow_provider_mps.execution.waiting import TRIGGERER_DOWN_SECONDS, WaitsForTask, own_family
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import ListenLink, MpsConsoleLink, StoredInCosLink, ViewLink, WatchLink
-from airflow_provider_mps.telling import tell, told_errors
-from airflow_provider_mps.triggers.mps import CAN_BE_ALL, MpsTaskTrigger
-from airflow_provider_mps.waiting import TRIGGERER_DOWN_SECONDS, WaitsForTask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-    from airflow_provider_mps.airflow_arguments import SensorArguments
-    from airflow_provider_mps.api.polling import Tolerance
     from airflow_provider_mps.api.tasks import TaskStatus
+    from airflow_provider_mps.api.waiting.poller import Tolerance
+    from airflow_provider_mps.arguments import SensorArguments, TaskSensorArguments
 
 _SHORTEST_SECONDS = 0.1
 _SHORTEST_POKE_SECONDS = 1.0
 _TROUBLE_KEY, _TROUBLE_KEPT = "mps_trouble", timedelta(days=7)
-
-
-def _as_template(sensor: TaskSensor, value: Any) -> str | None:
-    """The text that a triggerer renders to what an argument stands for; None where it cannot."""
-    upstream: Any = getattr(value, "operator", None)  # of an XComArg that was neither mapped nor zipped
-    if upstream is not None and not upstream.is_mapped:
-        group = upstream.get_closest_mapped_task_group()
-        if group is not None and group is not sensor.get_closest_mapped_task_group():
-            return None
-        index = "-1" if group is None else "ti.map_index"
-        return f"{{{{ ti.xcom_pull(task_ids={upstream.task_id!r}, key={value.key!r}, map_indexes={index}) }}}}"
-    # In a triggerer, a pull of all indexes is never answered (3.3.2), and the wait would hang.
-    if not isinstance(value, str) or ("xcom_pull" in value and "map_indexes" not in value):
-        return None
-    return value
 
 
 class TaskSensor(WaitsForTask, BaseSensorOperator):
@@ -63,7 +59,8 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
 
     :param mps_task_id: the TaskId, such as the output of a create operator.
     :param mps_conn_id: the Airflow connection.
-    :param deferrable: whether to wait in the triggerer; the interval is ``poke_interval`` there too.
+    :param deferrable: whether to wait in the triggerer; the interval is ``poke_interval`` there too. By default as
+        ``[operators] default_deferrable`` of Airflow's configuration says; False where that is not set.
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait. With
         ``mode="reschedule"`` each poke begins a new count, and ``timeout`` is what ends the wait; a task that MPS does
         not know ends it sooner.
@@ -75,6 +72,13 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         ends well: no worker resumes it (Airflow 3.3 and later). What Airflow does on a worker at a task's end is left
         out: listeners such as OpenLineage's, ``post_execute``, signing the link to a file in a bucket. A worker ends a
         task that has outlets, and any where Airflow has a backend for XComs.
+    :raises InvalidArgumentError: an argument cannot be used; nothing was sent.
+    :raises InvalidConnectionError: the connection cannot be used; nothing was sent.
+    :raises ApiError: MPS refused the poll, or does not know the task.
+    :raises TaskFailedError: the task ended in FAIL; MPS's reason is in it.
+    :raises NoResultError: the task is DONE, and MPS names no file.
+    :raises AirflowSensorTimeout: ``timeout`` is over; the task goes on. AirflowTaskTimeout at ``execution_timeout``.
+    :raises CallError: MPS could not be reached for longer than ``max_poll_failures`` allows.
     """
 
     template_fields: Sequence[str] = ("mps_task_id", "mps_conn_id")
@@ -104,41 +108,26 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         self._done_at = 0.0
         self._tolerance: Tolerance | None = None
         self._trouble: Trouble | None = None
-        if start_from_trigger is True:
-            self.start_trigger_args = self._start() if CAN_BE_ALL else None
-            self.start_from_trigger = self.start_trigger_args is not None  # Airflow 2 fails without them
-
-    def _start(self) -> StartTriggerArgs | None:
-        """What Airflow makes the trigger from, without a worker; its templates are rendered in the triggerer."""
-        fields = {name: _as_template(self, getattr(self, name)) for name in self.template_fields}
-        if None in fields.values():
-            return None
-        ends = min(self.timeout, self._execution_seconds)
-        airflow_ends = min(self.timeout + TRIGGERER_DOWN_SECONDS, self._execution_seconds)
-        return StartTriggerArgs(
-            trigger_cls=f"{MpsTaskTrigger.__module__}.{MpsTaskTrigger.__qualname__}",
-            trigger_kwargs={
-                **fields,
-                "kind": self.family.kind,
-                "poll_interval": self._interval,
-                "max_poll_failures": self.max_poll_failures,
-                "abort_on_kill": self.abort_on_kill,
-                "seconds_before_timeout": airflow_ends - ends,
-                **self.ending,
-            },
-            next_method="execute_complete",
-            timeout=timedelta(seconds=airflow_ends),
+        self.begin_in_triggerer(
+            timeout=min(self.timeout, self._execution_seconds),
+            airflows_timeout=min(self.timeout + TRIGGERER_DOWN_SECONDS, self._execution_seconds),
+            kind=self.family.kind,
+            poll_interval=self._interval,
+            max_poll_failures=self.max_poll_failures,
+            abort_on_kill=self.abort_on_kill,
         )
 
     def execute(self, context: Context) -> Any:
         """Wait here, or in the triggerer."""
+        render_label_from(self, context)
         self._began = self._begin(context)
         if not self.deferrable:
             try:
                 return super().execute(context)
             except (AirflowSensorTimeout, AirflowTaskTimeout) as error:
                 known = self._tolerance is None or not self._tolerance.unknown
-                late = self.family.still_running(self.mps_task_id, self._waited, known=known, trouble=self._trouble)
+                wait = self.family.still_running(self.mps_task_id, self._waited, known=known, trouble=self._trouble)
+                late = airflows(wait)
                 limit = "timeout" if isinstance(error, AirflowSensorTimeout) else "execution_timeout"
                 _advise(late, type(error))
                 tell(self, late)
@@ -152,12 +141,13 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll the task once; a failed poll is repeated, as long as the timeout allows."""
-        from airflow_provider_mps.api.polling import Tolerance
+        from airflow_provider_mps.api.waiting.poller import Tolerance
 
         self._began = self._began or self._begin(context)
         with self._errors(), self._troubled(context) as trouble:
             self._check()
             self._tolerance = self._tolerance or Tolerance(self.max_poll_failures, time.time() - self._began)
+            self._hook = None  # a wait may be longer than its keys are good for
             hook = self.hook
             if not self.files:
                 self.show_console(hook, context)
@@ -185,7 +175,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         wait: list[Any] = [self.mps_task_id, context["ti"].max_tries]  # a clear is a new one
         if self._trouble is None:
             kept: Any = None
-            with suppress(Exception):  # it is for the log alone
+            with suppress(Exception):  # it is only for the log
                 kept = store.get(_TROUBLE_KEY) if store is not None else None
             of_this = isinstance(kept, dict) and kept.get("wait") == wait
             self._trouble = Trouble.restored(kept["trouble"] if of_this else None)
@@ -220,6 +210,10 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         if self.exponential_backoff:
             self.max_wait = min(self.max_wait or timedelta.max, timedelta(seconds=left))
         return PokeReturnValue(False)
+
+    def waited_for(self, context: Context) -> str:
+        """The TaskId that the sensor was given."""
+        return self.mps_task_id if isinstance(self.mps_task_id, str) else ""
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Go on after the triggerer's wait."""
@@ -263,7 +257,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
 
     def _check(self) -> None:
         check_family("mps_task_id", task_id("mps_task_id", self.mps_task_id), self.family)
-        self.check_wait("start_from_trigger")
+        self.check_wait()
         for name in ("timeout", "poke_interval"):
             if value := getattr(self, name):  # 0 is Airflow's word for one poke, and for no pause
                 seconds(name, value)
@@ -277,8 +271,8 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        # What a retry may mend stays no AirflowException: soft_fail would skip those after a deferral, and those alone.
-        with told_errors(self, retryable=None):
+        # What a retry may fix stays no AirflowException: soft_fail would skip those after a deferral, and only those.
+        with reported_errors(self, soft=True):
             try:
                 yield
             except TaskFailedError as error:
@@ -294,12 +288,12 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
 
 
 def _lasting(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Of what was kept of a trouble, all but the count of calls: it alone is not worth a write."""
+    """Of what was kept of a trouble, all but the count of calls: that is not worth a write by itself."""
     return {name: value for name, value in kept.items() if name != "calls"}
 
 
-def _advise(error: WaitTimeoutError, raised: type[BaseException]) -> None:
-    """Say what to do about a sensor's end: Airflow retries after execution_timeout alone."""
+def _advise(error: MpsError, raised: type[BaseException]) -> None:
+    """Say what to do about a sensor's end: Airflow retries only after execution_timeout."""
     if issubclass(raised, AirflowSensorTimeout):
         error.advice = "Airflow does not retry a sensor's timeout: clear this Airflow task to go on waiting"
 
@@ -335,12 +329,51 @@ class AigcImageTaskSensor(TaskSensor):
     operator_extra_links = (ViewLink(), StoredInCosLink(), MpsConsoleLink())
 
 
+class TextToSpeechTaskSensor(TaskSensor):
+    """Waits for a task of TextToSpeechAsync.
+
+    Returns ``{"TaskId", "Status": "DONE", "AudioUrl", "VoiceId"}``, and pushes ``audio_urls``.
+    """
+
+    family = TEXT_TO_SPEECH
+    operator_extra_links = (ListenLink(), StoredInCosLink(), MpsConsoleLink())
+
+
+class DesignVoiceTaskSensor(TaskSensor):
+    """Waits for a task of DesignVoiceAsync.
+
+    Returns ``{"TaskId", "Status": "DONE", "VoiceId", "AudioUrl"}``, and pushes ``audio_urls``, an empty list where no
+    text was to be heard.
+    """
+
+    family = DESIGN_VOICE
+    operator_extra_links = (ListenLink(), StoredInCosLink(), MpsConsoleLink())
+
+
+class ImageTaskSensor(TaskSensor):
+    """Waits for a task of ProcessImage.
+
+    Returns the TaskId and ``ImageProcessTaskResultSet``, and pushes ``cos_uris``, or ``image_urls`` where MPS gives
+    signed URLs only.
+    """
+
+    family = PICTURES
+    operator_extra_links = (ViewLink(), StoredInCosLink(), MpsConsoleLink())
+
+
 class MpsTaskSensor(TaskSensor):
-    """Waits for a task of ProcessMedia or EditMedia (DescribeTaskDetail).
+    """Waits for a task of ProcessMedia or EditMedia (DescribeTaskDetail), or of a family of your own.
 
     Returns the task's own object (``WorkflowTask`` or ``EditMediaTask``) with the TaskId, and pushes ``cos_uris``.
     A task that is FINISH has succeeded only if its ErrCode and each result in it say so.
+
+    :param family: a family of your own, as for :class:`MpsTaskOperator`; without it ``media``.
     """
 
-    family = MEDIA
+    family: TaskFamily = MEDIA
     operator_extra_links = (ListenLink(), WatchLink(), ViewLink(), StoredInCosLink(), MpsConsoleLink())
+
+    def __init__(self, *, family: str | TaskFamily = MEDIA, **kwargs: Unpack[TaskSensorArguments]) -> None:
+        with airflow_errors():
+            self.family = own_family(family)
+        super().__init__(**kwargs)

@@ -6,35 +6,29 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_mps.api.errors import MpsError, TaskFailedError, WaitTimeoutError
-from airflow_provider_mps.api.requests import task_id
-from airflow_provider_mps.api.settings import Site
-from airflow_provider_mps.api.tasks import (
-    CONSOLE_XCOM,
-    FAMILIES,
-    MPS_CONSOLE_XCOM,
-    TaskFamily,
-    TaskStatus,
-    check_family,
-    in_seconds,
-)
-from airflow_provider_mps.api.usage import USAGE_XCOM, Asked, Usage, usage
-from airflow_provider_mps.hooks.metrics import count
-from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.triggers.resuming import may_be_resumed
+from airflow_provider_mps.api.request.convert import task_id
+from airflow_provider_mps.api.tasks import TaskFamily, TaskStatus, check_family, family_named, in_seconds
+from airflow_provider_mps.api.tasks.usage import Asked, usage_of
+from airflow_provider_mps.compat import XCom, clears_discard
+from airflow_provider_mps.hooks.metrics import count_usage
+from airflow_provider_mps.hooks.mps import NOTHING_CANCELLED, MpsHook
+from airflow_provider_mps.triggers.base import OR_ANOTHER_GOES_ON, may_be_resumed
+from airflow_provider_mps.triggers.events import WaitEnded
+from airflow_provider_mps.triggers.without_worker import WithoutWorkerTrigger
 
 _MARKED = ("success", "failed", "skipped")
 """The states that a user can give a task instance to end it."""
 
-CAN_BE_ALL = hasattr(BaseTrigger, "render_template_fields")
-"""Whether an Airflow task can be a trigger and nothing else: from Airflow 3.3 on, triggers render templates."""
+_PLAYLISTS = ("m3u8", "mpd")
 
+# An event loop holds its tasks only weakly (asyncio.create_task): these have to outlive their caller.
 _ending: set[asyncio.Task[None]] = set()
 
 
@@ -45,7 +39,9 @@ def log_change(log: Any, accepted: bool, status: TaskStatus, seconds: float) -> 
 
 def log_files(log: Any, family: TaskFamily, status: TaskStatus) -> None:
     """Say what came out: number, length and format; not where, for a URL may be signed."""
-    formats = Counter(status.formats)
+    formats = Counter(
+        f"{suffix} (a playlist: one file of several)" if suffix in _PLAYLISTS else suffix for suffix in status.formats
+    )
     lengths = [f"{duration} s" for duration in status.durations]
     log.info(
         "%s task %s is %s: %s%s",
@@ -57,15 +53,16 @@ def log_files(log: Any, family: TaskFamily, status: TaskStatus) -> None:
     )
 
 
-class MpsTaskTrigger(BaseTrigger):
+class MpsTaskTrigger(WithoutWorkerTrigger):
     """Waits until a task has ended, and fires one event that says how; the result itself is not in it.
 
-    The event is ``{"status": "done" | "failed" | "timeout" | "error", "mps_task_id", "message"}``; that of a task that
-    failed has its ``usage``, too. A message has a line for each part of the error that it becomes. With ``xcoms``, a
-    task that is done ends the Airflow task instead (docs/decisions/0012-tasks-without-a-worker.md).
+    The event is ``{"status": "done" | "failed" | "timeout" | "error", "mps_task_id", "message", ...}``, a
+    :class:`~airflow_provider_mps.triggers.events.WaitEnded`. With ``xcoms``, a task that is done ends the Airflow task
+    instead (docs/decisions/0012-tasks-without-a-worker.md).
     All triggers of one account share one poller, which keeps under the account's limit.
 
-    :param kind: the task's family: ``aigc_audio``, ``aigc_video``, ``aigc_image`` or ``media``.
+    :param kind: the task's family: a kind of this package's, such as ``aigc_audio`` or ``media``, or ``module:NAME`` of
+        a TaskFamily that triggerers can import.
     :param mps_task_id: the TaskId.
     :param mps_conn_id: the Airflow connection.
     :param poll_interval: seconds between two polls, while the account's limit allows that.
@@ -73,14 +70,13 @@ class MpsTaskTrigger(BaseTrigger):
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait.
     :param abort_on_kill: whether to abort the task where the API can, when a user marks the Airflow task as ended;
         not for a task that something else created.
-    :param seconds_before_timeout: a deadline too, so long before Airflow's own: where no worker could say when.
-    :param xcoms: what to end the Airflow task with, beside the files, by XCom key: the ``task_id``, the ``result``, or
-        the first of the files under a key.
-    :param store_cos_param: where MPS was to store the files.
+    :param seconds_before_timeout: see :class:`~airflow_provider_mps.triggers.without_worker.WithoutWorkerTrigger`;
+        so are ``xcoms`` and ``store_cos_param``.
     :param accepted_at: when MPS accepted the task, as a POSIX time; None where that is not known.
     :param model: whose room the task takes (``RequestShape.model_of``); empty: not known.
-    :param ticket: the place in line that the create had, if it waited for room.
-    :param asked: what the request tells for the XCom ``usage``.
+    :param ticket: the name that its create had in line, if it waited for room.
+    :param asked: what the request says for the XCom ``usage``.
+    :param stay: for how many seconds at least it stays (``triggers.base.least_stay``).
     """
 
     def __init__(
@@ -99,6 +95,7 @@ class MpsTaskTrigger(BaseTrigger):
         model: str = "",
         ticket: float | None = None,
         asked: Asked | None = None,
+        stay: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kind = kind
@@ -115,6 +112,7 @@ class MpsTaskTrigger(BaseTrigger):
         self.model = model
         self.ticket = ticket
         self.asked = asked
+        self.stay = stay
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and its arguments, for the triggerer."""
@@ -135,77 +133,56 @@ class MpsTaskTrigger(BaseTrigger):
                 "model": self.model,
                 "ticket": self.ticket,
                 "asked": self.asked,
+                "stay": self.stay,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the task's end, and fire the one event."""
-        family = FAMILIES[self.kind]
         hook = MpsHook(self.mps_conn_id)
-        xcoms = made = None
+        made = None
         trigger_began = time.monotonic()
         accepted = self.accepted_at is not None
         began = time.time() if self.accepted_at is None else self.accepted_at
         try:
+            family = family_named("kind", self.kind)
             check_family("mps_task_id", task_id("mps_task_id", self.mps_task_id), family)  # a template makes anything
             status = await hook.await_task(
                 family,
                 self.mps_task_id,
                 poll_interval=self.poll_interval,
-                deadline=self._deadline,
+                deadline=self.ends_at,
                 max_poll_failures=self.max_poll_failures,
                 on_change=partial(log_change, self.log, accepted),
                 accepted_at=self.accepted_at,
                 model=self.model,
                 ticket=self.ticket,
             )
-            made = usage(family, status, self.asked or {})
+            # Before check(), which raises for a task that failed: its event has the usage, too.
+            made = usage_of(family, status, self.asked or {}, hook.settings.prices)
             family.check(status, in_seconds(time.time() - began, accepted))
-            if self.xcoms is not None and self.trigger_id is not None:  # dag.test() gives none, and takes no such end
-                xcoms = self._pushed(family, status, hook.settings.site) | {USAGE_XCOM: made}
+            success = await self.success(family, status, hook.settings, made)
         except WaitTimeoutError as error:
-            event = self._event("timeout", error.written())
+            ended = WaitEnded.by(error, "timeout", self.mps_task_id)
         except TaskFailedError as error:
-            event = self._event("failed", error.written(), made)
+            ended = WaitEnded.by(error, "failed", self.mps_task_id, made)
         except MpsError as error:
-            event = self._event("error", error.written())
+            ended = WaitEnded.by(error, "error", self.mps_task_id)
         except Exception as error:
-            # What came unexpectedly may quote anything, so its kind alone goes into the event.
+            # What came unexpectedly may quote anything, so only its kind goes into the event.
             self.log.exception("Waiting for task %s failed", self.mps_task_id)
-            event = self._event("error", f"{type(error).__name__} in the triggerer; its log has the details")
+            problem = f"{type(error).__name__} in the triggerer; its log has the details"
+            ended = WaitEnded("error", self.mps_task_id, problem)
         else:
-            if xcoms is not None:
+            if success is not None:
                 log_files(self.log, family, status)
-                count(made)
-                yield TaskSuccessEvent(xcoms=xcoms)  # its repr, which Airflow logs, is the state alone
+                count_usage(made, self.task_instance)
+                yield success
                 return
-            event = self._event("done", f"{family.title} task {self.mps_task_id} is done")
-        if self.seconds_before_timeout is None:  # else no worker began this
+            ended = WaitEnded("done", self.mps_task_id, f"{family.title} task {self.mps_task_id} is done")
+        if self.begun_by_worker:
             await may_be_resumed(self, trigger_began)
-        yield event
-
-    @property
-    def _deadline(self) -> float | None:
-        timeout = getattr(self, "timeout_after", None)  # a triggerer says
-        if self.seconds_before_timeout is None or timeout is None:
-            return self.deadline
-        if timeout.tzinfo is None:
-            timeout = timeout.replace(tzinfo=UTC)
-        own: float = timeout.timestamp() - self.seconds_before_timeout
-        return own if self.deadline is None else min(own, self.deadline)
-
-    def _pushed(self, family: TaskFamily, status: TaskStatus, site: Site) -> dict[str, Any]:
-        files = status.files_to_push(site, self.store_cos_param)
-        named = {"task_id": status.task_id, "result": family.result(status), MPS_CONSOLE_XCOM: family.console_url(site)}
-        if "cos_uris" not in files:  # a link to a file in a bucket has to be signed, by a worker
-            named |= {key: urls[0] for key, urls in files.items() if urls}
-        elif CONSOLE_XCOM in files:
-            named[CONSOLE_XCOM] = files[CONSOLE_XCOM]
-        return files | {key: named[name] for key, name in (self.xcoms or {}).items() if name in named}
-
-    def _event(self, status: str, message: str, made: Usage | None = None) -> TriggerEvent:
-        told = {USAGE_XCOM: made} if made else {}
-        return TriggerEvent({"status": status, "mps_task_id": self.mps_task_id, "message": message, **told})
+        yield ended.written()
 
     async def on_kill(self) -> None:
         """Abort the task where the API can and the user wants that, and say what goes on."""
@@ -216,29 +193,33 @@ class MpsTaskTrigger(BaseTrigger):
         await asyncio.shield(ending)
 
     async def _end(self) -> None:
-        family = FAMILIES[self.kind]
-        expired = self._deadline is not None and time.time() >= self._deadline
+        family = family_named("kind", self.kind)
+        expired = self.ends_at is not None and time.time() >= self.ends_at
         if not family.can_abort or not self.abort_on_kill or expired:
             # Airflow is not called to see who ended the wait: the first call stalls its triggerer for seconds (3.3.2).
-            # It may have been nobody, of a triggerer that stalled and came back: no word of bills.
+            # It may have been nobody, of a triggerer that stalled and came back.
             self.log.info(
-                "This triggerer no longer waits for %s task %s; nothing was cancelled at MPS.",
+                "%s: this triggerer no longer waits for %s task %s. %s",
+                NOTHING_CANCELLED,
                 family.title,
                 self.mps_task_id,
+                OR_ANOTHER_GOES_ON,
             )
             return
+        hook = MpsHook(self.mps_conn_id)
         try:
-            said = await MpsHook(self.mps_conn_id).abort(family, self.mps_task_id, only_if=self._was_marked)
+            said = await hook.abort(family, self.mps_task_id, only_if=partial(self._is_nobodys, hook))
         except Exception:
-            self.log.exception("Task %s may go on at MPS and be billed: it could not be aborted", self.mps_task_id)
+            self.log.exception("It may go on at MPS and be billed: task %s could not be aborted", self.mps_task_id)
         else:
             self.log.info(said)
 
-    async def _was_marked(self) -> bool:
-        """Whether a user marked the task instance as ended.
+    async def _is_nobodys(self, hook: MpsHook) -> bool:
+        """Whether no try of the Airflow task goes on with the task at MPS: a user marked it as ended, or cleared it
+        where that discards what is remembered of it.
 
-        Airflow ends a trigger in the same way where a user clears the task, whose next try goes on with the task at
-        MPS, and where a triggerer stalled and came back: its triggers run elsewhere by then (seen on 3.3.2).
+        Airflow ends a trigger in the same way where a triggerer stalled and came back: its triggers run elsewhere by
+        then (seen on 3.3.2).
         Every question of a trigger goes through its supervisor's client, whose first use builds an API server in that
         process (TriggerRunnerSupervisor.make_client). A connection kept in Airflow's database has been such a question.
         """
@@ -252,5 +233,24 @@ class MpsTaskTrigger(BaseTrigger):
             dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
         )
         of_run = states.get(ti.run_id, {})
+        # A mapped one goes by its task_id and map_index (the Execution API's get_task_instance_states).
         state = of_run.get(ti.task_id) or of_run.get(f"{ti.task_id}_{ti.map_index}")
-        return str(state) in _MARKED
+        if str(state) in _MARKED:
+            return True
+        if not clears_discard() or hook.settings.memory:
+            return False
+        return await sync_to_async(_is_superseded)(ti)
+
+
+def _is_superseded(ti: Any) -> bool:
+    """Whether another try has taken a task instance's place, as after a clear.
+
+    Airflow 3.4 refuses a trigger to read an XCom then: ``_resolve_trigger_token`` of the Execution API's xcoms.py.
+    """
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    try:
+        XCom.get_one(key="mps_none", dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
+    except AirflowRuntimeError as error:
+        return (error.error.detail or {}).get("status_code") == HTTPStatus.FORBIDDEN
+    return False

@@ -10,9 +10,11 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_mps.api.errors import MpsError
-from airflow_provider_mps.api.tasks import FAMILIES
+from airflow_provider_mps.api.tasks import family_named
 from airflow_provider_mps.hooks.mps import MpsHook
-from airflow_provider_mps.triggers.resuming import may_be_resumed
+from airflow_provider_mps.triggers.base import OR_ANOTHER_GOES_ON, may_be_resumed, stay_of
+from airflow_provider_mps.triggers.crowd import crowd
+from airflow_provider_mps.triggers.events import RoomWaitEnded
 
 _READING_AGAIN_SECONDS, _READINGS = 5.0, 10
 
@@ -20,16 +22,18 @@ _READING_AGAIN_SECONDS, _READINGS = 5.0, 10
 class MpsRoomTrigger(BaseTrigger):
     """Waits in line until there is likely to be room for another task of a model; nothing is sent meanwhile.
 
-    The event is ``{"status": "room" | "timeout" | "error", "ticket", "began", "message"}``. The line is that of its
-    account, family and model in this triggerer; several triggerers do not know of each other.
+    The event is ``{"status": "room" | "timeout" | "error", "ticket", "began", "message"}``, a
+    :class:`~airflow_provider_mps.triggers.events.RoomWaitEnded`. The line is that of its account, family and model in
+    this triggerer; several triggerers do not know of each other.
 
     :param kind: the family of the task to be created, such as ``aigc_audio``.
     :param model: whose room it takes.
     :param mps_conn_id: the Airflow connection.
-    :param ticket: POSIX time of the first refusal, by which the line is ordered.
+    :param ticket: POSIX time of the first refusal: names the create for as long as it waits.
     :param began: POSIX time at which the Airflow task's try began; the event gives it back.
     :param waits: whether the task, once it is created, is waited for in a triggerer.
     :param deadline: POSIX time after which to give up, or None.
+    :param stay: for how many seconds at least it stays (``triggers.base.least_stay``).
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class MpsRoomTrigger(BaseTrigger):
         began: float,
         waits: bool,
         deadline: float | None = None,
+        stay: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kind = kind
@@ -50,6 +55,7 @@ class MpsRoomTrigger(BaseTrigger):
         self.began = began
         self.waits = waits
         self.deadline = deadline
+        self.stay = stay
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """What Airflow makes the trigger anew from, in another triggerer."""
@@ -63,33 +69,48 @@ class MpsRoomTrigger(BaseTrigger):
                 "began": self.began,
                 "waits": self.waits,
                 "deadline": self.deadline,
+                "stay": self.stay,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait in line."""
+        with crowd.one_more():
+            event = await self._in_line()
+        yield event
+
+    async def _in_line(self) -> TriggerEvent:
         began = time.monotonic()
         try:
             async with asyncio.timeout(None if self.deadline is None else max(0.0, self.deadline - time.time())):
                 hook = MpsHook(self.mps_conn_id)
                 await hook.aload_patiently(_READING_AGAIN_SECONDS, _READINGS)
-                from airflow_provider_mps.api.room import line
+                from airflow_provider_mps.api.waiting.lines import room
 
-                of_model = line(hook.settings, FAMILIES[self.kind], self.model)
-                await of_model.wait(self.ticket, waits=self.waits, on_place=self._log_place)
+                await room(
+                    hook.settings,
+                    family_named("kind", self.kind),
+                    self.model,
+                    self.ticket,
+                    waits=self.waits,
+                    stay=stay_of(self),
+                    on_place=self._log_place,
+                )
         except TimeoutError:
-            event = self._event("timeout", "there was no room in time")
+            ended = "timeout", "there was no room in time"
         except MpsError as error:
-            event = self._event("error", error.what)
+            ended = "error", error.what
         except Exception as error:
-            # What came unexpectedly may quote anything, so its kind alone goes into the event.
+            # What came unexpectedly may quote anything, so only its kind goes into the event.
             self.log.exception("Waiting for room failed")
-            event = self._event("error", f"{type(error).__name__} in the triggerer; its log has the details")
+            ended = "error", f"{type(error).__name__} in the triggerer; its log has the details"
         else:
             self.log.info("There may be room after %.0f s: a worker sends the create.", self._waited)
-            event = self._event("room", "there may be room")
+            ended = "room", "there may be room"
+        # Outside of the deadline above: after a timeout or an error, too, a worker resumes the task.
         await may_be_resumed(self, began)
-        yield event
+        status, message = ended
+        return RoomWaitEnded(status, self.ticket, self.began, message).written()
 
     @property
     def _waited(self) -> float:
@@ -104,9 +125,8 @@ class MpsRoomTrigger(BaseTrigger):
             of,
         )
 
-    def _event(self, status: str, message: str) -> TriggerEvent:
-        return TriggerEvent({"status": status, "ticket": self.ticket, "began": self.began, "message": message})
-
     async def on_kill(self) -> None:
         """Say that nothing is lost; Airflow calls this when a user ends or clears the task."""
-        self.log.info("No longer waiting for room: nothing was created at MPS, and nothing is billed.")
+        self.log.info(
+            "No longer waiting for room: nothing was created at MPS, and nothing is billed. %s", OR_ANOTHER_GOES_ON
+        )

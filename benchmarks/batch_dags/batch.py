@@ -71,6 +71,14 @@ with DAG("this_package_in_a_pool", schedule=None):
     pooled = CreateAigcAudioTaskOperator.partial(task_id="create", pool="songs", **SONG, **waited)
     pooled.expand(prompt=PROMPTS)
 
+with DAG("this_package_in_a_larger_pool", schedule=None):
+    pooled = CreateAigcAudioTaskOperator.partial(task_id="create", pool="songs", **SONG, **waited)
+    pooled.expand(prompt=PROMPTS)
+
+with DAG("this_package_in_a_larger_pool_often_polled", schedule=None):
+    pooled = CreateAigcAudioTaskOperator.partial(task_id="create", pool="songs", poll_interval=1, **SONG, **waited)
+    pooled.expand(prompt=PROMPTS)
+
 with DAG("naive_deferred", schedule=None, default_args=RETRIES):
     NaiveOperator.partial(task_id="create").expand(prompt=PROMPTS)
 

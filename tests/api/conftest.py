@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.api.client import MpsClient
-from airflow_provider_mps.api.settings import ClientSettings, CredentialSettings
+from airflow_provider_mps.api.wire.client import MpsClient
+from airflow_provider_mps.api.wire.settings import ClientSettings, CredentialSettings
 from tests.doubles.in_time import ends
 
 Call = Callable[..., dict[str, Any]]

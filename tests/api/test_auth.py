@@ -10,7 +10,7 @@ from tencentcloud.common.credential import Credential
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
-from airflow_provider_mps.api.auth import Keys, sign
+from airflow_provider_mps.api.wire.credentials import Keys, sign
 from tests.doubles.servers import LoopbackServer, Received
 
 SIGNED = ("authorization", "host", "x-tc-timestamp", "x-tc-token")
@@ -31,26 +31,34 @@ def of_the_sdk(server: LoopbackServer, token: str, params: dict[str, object], ho
 
 
 @pytest.mark.parametrize("token", ["", "a-token"])
-@pytest.mark.parametrize("with_port", [True, False])
+@pytest.mark.parametrize(
+    "named",
+    [
+        "",  # the server's own, with its port
+        "mps.intl.tencentcloudapi.com",
+        "mps.internal.tencentcloudapi.com",
+        "mps.ap-singapore.tencentcloudapi.com",
+    ],
+)
 @pytest.mark.parametrize("params", [{}, {"Prompt": "Regen über Berlin 雨"}])
 def test_same_authorization_as_the_sdk(
     server: LoopbackServer,
     monkeypatch: pytest.MonkeyPatch,
     token: str,
-    with_port: bool,
+    named: str,
     params: dict[str, object],
 ) -> None:
     # A host without a port cannot be listened on here: the request for it is caught at a proxy.
-    host = server.host if with_port else "mps.intl.tencentcloudapi.com"
-    proxy = "" if with_port else server.url
+    host = named or server.host
+    proxy = server.url if named else ""
     expected = of_the_sdk(server, token, params, host, proxy)
 
     now = float(expected.headers["x-tc-timestamp"])
-    monkeypatch.setattr("airflow_provider_mps.api.auth.time.time", lambda: now + 0.4)
+    monkeypatch.setattr("airflow_provider_mps.api.wire.credentials.time.time", lambda: now + 0.4)
     headers = {"Content-Type": expected.headers["content-type"]}
     request = httpx.Request("POST", f"http://{host}/", content=expected.body, headers=headers)
     sign(request, Keys("an-id", "a-key", token or None))
-    with httpx.Client(trust_env=False, proxy=proxy or None) as http:
+    with httpx.Client(trust_env=False, timeout=60, proxy=proxy or None) as http:
         http.send(request)
 
     ours = server.requests[-1]

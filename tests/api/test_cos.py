@@ -4,9 +4,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from airflow_provider_mps.api.auth import Keys
-from airflow_provider_mps.api.cos import CosObject, signed_url
 from airflow_provider_mps.api.errors import InvalidArgumentError
+from airflow_provider_mps.api.files.cos import CosObject, signed_url
+from airflow_provider_mps.api.wire.credentials import Keys
 
 STORE = {
     "CosBucketName": "films-1250000000",
@@ -34,6 +34,8 @@ def test_no_uri_of_an_object(uri: str) -> None:
         ("https://cdn.example/1/y.mp4", None, None),
         ("https://a-125.cos.ap-tokyo.myqcloud.com/y%0Az.mp4", STORE, None),
         ("https://a-125.cos.ap-tokyo.myqcloud.com.evil.example/y.mp4", None, None),
+        ("https://a-125.cos.accelerate.myqcloud.com/y.mp4", None, None),
+        ("https://a-125.cos.accelerate.tencentcos.cn/y.mp4", None, None),
         ("https://[a-125/y.mp4", None, None),
         ("https://[a-125/y.mp4", STORE, None),
     ],

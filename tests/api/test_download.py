@@ -1,16 +1,21 @@
 """A file comes whole or not at all: over cuts, changed files, strange lengths, slow servers and proxies."""
 
 import hashlib
+import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_mps.api.download import Download, Downloaded
 from airflow_provider_mps.api.errors import DownloadError, ExpiredUrlError, InvalidConnectionError
+from airflow_provider_mps.api.files.connections import Connections
+from airflow_provider_mps.api.files.download import Download, Downloaded, Limits
 from tests.doubles.in_time import ends
 from tests.doubles.logs import no_secret_in
 from tests.doubles.servers import Handler, LoopbackServer, hang
@@ -28,9 +33,33 @@ def part(tmp_path: Path) -> Path:
     return tmp_path / "tune.wav.part"
 
 
+class File:
+    """Where a test has a file written to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def begin(self) -> None:
+        self._path.write_bytes(b"")
+
+    def write(self, data: bytes) -> None:
+        with self._path.open("ab") as file:
+            file.write(data)
+
+
 def download(server: LoopbackServer, part: Path, **settings: Any) -> Downloaded:
-    download = Download(f"{server.url}/files/tune.wav?sign=secret", "tune.wav", **LIMITS | settings)
-    result: Downloaded = ends(lambda: download.to(part))
+    return download_from(f"{server.url}/files/tune.wav?sign=secret", part, **settings)
+
+
+def download_from(url: str, part: Path, name: str = "tune.wav", **settings: Any) -> Downloaded:
+    limits = Limits(**{key: settings.pop(key, value) for key, value in LIMITS.items()})
+    more = {key: settings.pop(key) for key in ("in_bucket", "not_there_until", "ended") if key in settings}
+
+    def run() -> Downloaded:
+        with Connections(**settings) as connections:
+            return Download(connections, url, name, limits, **more).to(File(part))
+
+    result: Downloaded = ends(run)
     return result
 
 
@@ -81,6 +110,16 @@ def raw(*answers: bytes) -> Callable[[Handler], None]:
     return respond
 
 
+def gone(status: int) -> Callable[[Handler], None]:
+    """A server that has no such file."""
+    return lambda handler: handler.answer(b"<html>", status=status, Content_Type="text/html")
+
+
+def whole(handler: Handler) -> None:
+    """A server of one file."""
+    handler.answer(CONTENT)
+
+
 def chunked(*chunks: bytes) -> bytes:
     """A whole answer whose length nobody says beforehand."""
     body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in (*chunks, b""))
@@ -94,7 +133,7 @@ def test_what_came_is_described_by_length_and_hash(part: Path) -> None:
 
 
 def test_it_imports_no_airflow() -> None:
-    code = "import sys, airflow_provider_mps.api.download; sys.exit('airflow' in sys.modules)"
+    code = "import sys, airflow_provider_mps.api.files.download; sys.exit('airflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=300).returncode == 0
 
 
@@ -206,6 +245,52 @@ class TestResuming:
             refused(server, part, "it ended before the file did")
 
 
+class TestLargeFiles:
+    """What holds for small files holds for those that are read another way."""
+
+    LARGE = CONTENT * 40
+
+    @pytest.mark.parametrize("etag", ['"one"', ""])
+    def test_one_that_was_cut_comes_whole(self, part: Path, etag: str) -> None:
+        cuts = [9_000_000, 100_000, 0]
+
+        def respond(handler: Handler) -> None:
+            start = start_of(handler)
+            send(handler, self.LARGE, start, cuts.pop(0) if cuts else None, ETag=etag)
+
+        with LoopbackServer(respond) as server:
+            got = download(server, part, max_bytes=10**8)
+        assert got == Downloaded(len(self.LARGE), hashlib.sha256(self.LARGE).hexdigest())
+        assert part.read_bytes() == self.LARGE
+
+    def test_one_that_comes_in_chunks_after_its_length_was_said(self, part: Path) -> None:
+        begun = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.LARGE) + CONTENT
+        with LoopbackServer(raw(begun, chunked(self.LARGE))) as server:
+            download(server, part, max_bytes=10**8)
+        assert part.read_bytes() == self.LARGE
+
+    def test_two_over_one_connection_s_worth_of_them(self, part: Path) -> None:
+        def respond(handler: Handler) -> None:
+            handler.answer(self.LARGE if "large" in handler.received.path else CONTENT)
+
+        with LoopbackServer(respond) as server, Connections() as connections:
+            for name in ("large.wav", "small.wav", "large.wav", "small.wav"):
+                limits = Limits(**LIMITS | {"max_bytes": 10**8})
+                file = Download(connections, f"{server.url}/{name}", name, limits)
+                ends(partial(file.to, File(part)))
+                assert part.read_bytes() == (self.LARGE if "large" in name else CONTENT)
+
+    def test_one_that_stands_still_is_cut_off(self, part: Path) -> None:
+        def respond(handler: Handler) -> None:
+            handler.answer(CONTENT, Content_Length=str(len(self.LARGE)))
+            handler.server.stopping.wait()
+
+        with LoopbackServer(respond) as server:
+            refused(server, part, r"not whole within 0.5 s", max_bytes=10**8, download_timeout=0.5)
+        with LoopbackServer(respond) as server:
+            refused(server, part, r"cut off 5 times .*ReadTimeout", max_bytes=10**8, timeout=0.05)
+
+
 class TestRepeats:
     """What advances goes on; what does not ends after five tries."""
 
@@ -315,8 +400,72 @@ class TestAnswers:
     @pytest.mark.parametrize("content_type", ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml"])
     def test_a_web_page_is_not_the_song(self, part: Path, content_type: str) -> None:
         with LoopbackServer(lambda handler: handler.answer(b"<html>log in", Content_Type=content_type)) as server:
-            refused(server, part, "web page .*text/html")
+            refused(server, part, f"web page .*{re.escape(content_type.partition(';')[0].lower())}")
         assert not part.exists()
+
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            *("application/json", "Application/JSON; charset=utf-8", "application/problem+json", "application/xml"),
+            *("text/xml", "text/plain", "application/atom+xml"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["tune.wav", "tune.mp3", "film.mp4", "picture.png", "picture.webp"])
+    def test_nor_is_a_text_a_song_a_film_or_a_picture(self, part: Path, content_type: str, name: str) -> None:
+        with (
+            LoopbackServer(lambda handler: handler.answer(b'{"code": 1}', Content_Type=content_type)) as server,
+            pytest.raises(DownloadError, match=f"{name}: the server sent a text .Content-Type "),
+        ):
+            download_from(f"{server.url}/{name}", part, name)
+        assert not part.exists()
+
+    @pytest.mark.parametrize(
+        ("content_type", "name"),
+        [
+            ("application/json", "words.json"),
+            ("text/vtt", "words.vtt"),
+            ("text/plain", "list.m3u8"),
+            ("application/xml", "cut"),
+            ("image/svg+xml", "drawing.svg"),
+            ("binary/octet-stream", "tune.mp3"),
+            ("", "tune.mp3"),
+        ],
+    )
+    def test_a_text_whose_name_says_nothing_else_is_kept(self, part: Path, content_type: str, name: str) -> None:
+        with LoopbackServer(lambda handler: handler.answer(b"as it is", Content_Type=content_type)) as server:
+            assert download_from(f"{server.url}/{name}", part, name).length == 8
+
+    @pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", chunked()])
+    def test_an_empty_file_is_none(self, part: Path, answer: bytes) -> None:
+        with LoopbackServer(raw(answer)) as server:
+            refused(server, part, r"an empty file \(0 bytes\)")
+
+    @pytest.mark.parametrize("encoding", ["", "identity", "Identity", "identity, identity", "aws-chunked", " , "])
+    def test_an_encoding_that_compresses_nothing_is_none(self, part: Path, encoding: str) -> None:
+        with LoopbackServer(lambda handler: handler.answer(CONTENT, Content_Encoding=encoding)) as server:
+            download(server, part)
+        assert part.read_bytes() == CONTENT
+
+    @pytest.mark.parametrize("encoding", ["gzip", "identity, gzip", "aws-chunked,br"])
+    def test_one_that_does_is_refused(self, part: Path, encoding: str) -> None:
+        with LoopbackServer(lambda handler: handler.answer(CONTENT, Content_Encoding=encoding)) as server:
+            refused(server, part, "came compressed")
+
+    @pytest.mark.parametrize(
+        ("location", "said"),
+        [
+            ("https://cdn-7.example/song.mp3?sign=secret", "redirects to cdn-7.example"),
+            ("/elsewhere?sign=secret", "redirects to 127.0.0.1"),
+            ("https://user:sign=secret@cdn.example:8443/x", "redirects to cdn.example"),
+            ("https://[half", "redirects to another address"),
+            ("https://evil host/", "redirects to another address"),
+        ],
+    )
+    def test_a_redirect_says_where_to_and_is_not_followed(self, part: Path, location: str, said: str) -> None:
+        with LoopbackServer(lambda handler: handler.answer(b"", status=302, Location=location)) as server:
+            error = refused(server, part, f"HTTP 302: .*{said}")
+        assert len(server.requests) == 1
+        assert not error.retry_helps
 
     @pytest.mark.parametrize("status", [200, 204, 206, 302, 418])
     def test_what_is_not_a_file(self, part: Path, status: int) -> None:
@@ -327,14 +476,66 @@ class TestAnswers:
 
     @pytest.mark.parametrize("status", [403, 404, 410])
     def test_a_url_that_has_expired(self, part: Path, status: int) -> None:
-        with (
-            LoopbackServer(
-                lambda handler: handler.answer(b"<html>", status=status, Content_Type="text/html")
-            ) as server,
-            pytest.raises(ExpiredUrlError, match=f"tune.wav: HTTP {status}: the URL has expired"),
-        ):
+        with LoopbackServer(gone(status)) as server, pytest.raises(ExpiredUrlError) as error:
             download(server, part)
+        assert str(error.value).startswith(f"tune.wav: HTTP {status}: the URL has expired")
+        assert error.value.retry_helps is (status != 410), "a store may need longer than this try"
         assert len(server.requests) == 1
+
+    def test_of_a_bucket_of_one_s_own_it_says_that_it_is_not_there(self, part: Path) -> None:
+        with LoopbackServer(gone(404)) as server, pytest.raises(ExpiredUrlError, match="it is not in the bucket"):
+            download(server, part, in_bucket=True)
+
+    @pytest.mark.parametrize("status", [403, 404])
+    def test_what_may_not_be_there_yet_is_asked_for_again(self, part: Path, status: int) -> None:
+        def late(handler: Handler) -> None:
+            (gone(status) if len(handler.server.requests) < 8 else whole)(handler)
+
+        with LoopbackServer(late) as server:
+            download(server, part, not_there_until=time.monotonic() + 60)
+        assert part.read_bytes() == CONTENT
+        assert len(server.requests) == 8
+
+    def test_a_signature_that_has_expired_is_not_asked_for_again(self, part: Path) -> None:
+        said = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+        with (
+            LoopbackServer(lambda handler: handler.answer(said, status=403)) as server,
+            pytest.raises(ExpiredUrlError) as error,
+        ):
+            download(server, part, not_there_until=time.monotonic() + 60)
+        assert len(server.requests) == 1
+        assert not error.value.retry_helps
+
+    def test_until_it_may_have_expired(self, part: Path) -> None:
+        with LoopbackServer(gone(404)) as server, pytest.raises(ExpiredUrlError):
+            download(server, part, not_there_until=time.monotonic() + 0.2)
+        assert len(server.requests) > 1
+
+
+class TestEnding:
+    """Somebody else may end a download at any time."""
+
+    def test_it_ends_where_it_is(self, part: Path) -> None:
+        def slow(handler: Handler) -> None:
+            handler.send_response(200)
+            handler.send_header("Content-Length", "1000000")
+            handler.end_headers()
+            handler.wfile.write(b"begun")
+            begun.set()
+            handler.server.stopping.wait()
+
+        begun, ended = threading.Event(), threading.Event()
+        with LoopbackServer(slow) as server, Connections() as connections:
+            running = Download(connections, f"{server.url}/tune.wav", "tune.wav", Limits(**LIMITS), ended=ended)
+
+            def end() -> None:
+                begun.wait()
+                ended.set()
+                connections.cut()
+
+            threading.Thread(target=end).start()
+            with pytest.raises(DownloadError, match="ended before it was whole"):
+                ends(lambda: running.to(File(part)))
 
 
 class TestReachingIt:
@@ -354,21 +555,20 @@ class TestReachingIt:
 
     def test_the_given_proxy_is_used(self, part: Path) -> None:
         with LoopbackServer(files()) as proxy:
-            Download("http://files.example/tune.wav", "tune.wav", proxy=proxy.url, **LIMITS).to(part)
+            download_from("http://files.example/tune.wav", part, proxy=proxy.url)
             assert proxy.requests[0].headers["host"] == "files.example"
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
     def test_but_not_for_this_machine(self, part: Path, host: str) -> None:
         with LoopbackServer(files()) as server, LoopbackServer(hang) as proxy:
             url = f"http://{host}:{server.server_port}/tune.wav"
-            ends(lambda: Download(url, "tune.wav", proxy=proxy.url, **LIMITS).to(part))
+            download_from(url, part, proxy=proxy.url)
             assert proxy.connections == 0
 
     @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "ftp://127.0.0.1", "127.0.0.1:99"])
     def test_a_proxy_that_cannot_be_used_is_named(self, part: Path, proxy: str) -> None:
-        download = Download("http://files.example/tune.wav", "tune.wav", proxy=proxy, **LIMITS)
         with pytest.raises(InvalidConnectionError, match=r"^proxy: .*http or https"):
-            download.to(part)
+            download_from("http://files.example/tune.wav", part, proxy=proxy)
 
     def test_tls_is_verified_by_the_given_authority_alone(
         self, part: Path, tls: Any, ca_bundle: str, monkeypatch: pytest.MonkeyPatch
@@ -381,4 +581,4 @@ class TestReachingIt:
 
     def test_a_ca_bundle_that_is_not_there_is_named(self, part: Path) -> None:
         with pytest.raises(InvalidConnectionError, match=r"^verify: "):
-            Download("https://127.0.0.1/tune.wav", "tune.wav", verify="/no/such/file", **LIMITS).to(part)
+            download_from("https://127.0.0.1/tune.wav", part, verify="/no/such/file")

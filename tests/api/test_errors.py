@@ -1,33 +1,21 @@
 """The table of failures: what may have run, how often a read is repeated, and how often a create, by counting."""
 
-import importlib
-import pkgutil
 import re
 import socket
 import threading
-from pathlib import Path
 
 import pytest
 from tencentcloud.mps.v20190612 import errorcodes
 
-import airflow_provider_mps
-from airflow_provider_mps.api.client import MpsClient
-from airflow_provider_mps.api.errors import (
-    About,
-    AmbiguousCreateError,
-    ApiError,
-    CallError,
-    Failure,
-    MpsError,
-    TaskFailedError,
-    classify,
-)
-from airflow_provider_mps.api.redaction import digest
-from airflow_provider_mps.api.settings import CredentialKind, CredentialSettings
+from airflow_provider_mps.api.codes import About, Failure, classify
+from airflow_provider_mps.api.digest import digest
+from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, CallError, TaskFailedError
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_IMAGE, AIGC_VIDEO, TaskFamily
+from airflow_provider_mps.api.wire.client import MpsClient
+from airflow_provider_mps.api.wire.settings import CredentialKind, CredentialSettings
 from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.errors import airflow_errors
+from airflow_provider_mps.errors import airflow_errors, airflows
 from tests.api.conftest import settings
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.seen import MUSIC as PROMPT
@@ -88,6 +76,7 @@ FINAL = [
 NOT_FOUND = [
     "ResourceNotFound",
     "ResourceNotFound.TaskNotFound",
+    "ResourceNotFound.TaskId",
     "FailedOperation.TaskNotFound",
     "InvalidParameterValue.TaskId",
 ]
@@ -96,7 +85,7 @@ NOT_FOUND = [
 REASONS = [
     (Failure.THROTTLED, "refused for now, before it ran", ["RequestLimitExceeded", "RequestLimitExceeded.*"]),
     (Failure.THROTTLED, "too many tasks at once: refused before it ran", ["LimitExceeded.CreateTask"]),
-    (Failure.STALE, "a fresh time or token mends it", CLOCK_OR_TOKEN),
+    (Failure.STALE, "a fresh time or token helps", CLOCK_OR_TOKEN),
     (Failure.SERVER_TROUBLE, "trouble inside of MPS, at any point", ["InternalError", "InternalError.*"]),
     (
         Failure.SERVER_TROUBLE,
@@ -273,9 +262,10 @@ def test_a_code_that_an_operator_meets_comes_with_what_to_do(
     ],
 )
 def test_a_create_in_doubt_says_what_it_may_cost_and_where_to_look(action: str, cost: str, look: str) -> None:
-    told = str(AmbiguousCreateError(action, {}, 0.0, "no answer"))
-    places = [told.index(part) for part in ("not known whether it ran", "A paid task may exist", cost, look, "clear")]
-    assert places == sorted(places)
+    doubt = AmbiguousCreateError(action, {}, 0.0, "no answer")
+    for told, then in ((str(doubt), "create it again only if"), (str(airflows(doubt)), "clear the Airflow task")):
+        places = [told.index(part) for part in ("not known whether it ran", "A paid task may exist", cost, look, then)]
+        assert places == sorted(places)
 
 
 def test_a_create_in_doubt_shows_no_value_but_the_prompts_beginning() -> None:
@@ -434,32 +424,3 @@ def test_content_that_review_refuses_at_the_create_is_not_retried_by_airflow(emu
     with pytest.raises(AirflowFailException, match="review refused the prompt"), airflow_errors():
         create(emulator)
     assert (emulator.count(CREATE), len(emulator.tasks)) == (1, 0)
-
-
-# What docs/errors.md says.
-
-PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
-KINDS = {
-    "refused for now": Failure.THROTTLED,
-    "clock or token": Failure.STALE,
-    "trouble at MPS": Failure.SERVER_TROUBLE,
-    "says too little": Failure.UNKNOWN,
-    "not found": Failure.NOT_FOUND,
-    "final": Failure.FINAL,
-}
-
-
-def test_the_page_names_each_class() -> None:
-    names = [module.name for module in pkgutil.walk_packages(airflow_provider_mps.__path__, "airflow_provider_mps.")]
-    modules = [importlib.import_module(name) for name in names if ".emulator" not in name]
-    things = [thing for module in modules for thing in vars(module).values()]
-    raised = {thing.__name__ for thing in things if isinstance(thing, type) and issubclass(thing, MpsError)}
-    assert raised - {"MpsError", "CallError"} <= set(re.findall(r"^\| `(\w+Error)` \|", PAGE, re.MULTILINE))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_page_has_each_code_under_its_kind(kind: str) -> None:
-    [row] = re.findall(rf"^\| {kind} \| (.+?) \|", PAGE, re.MULTILINE)
-    codes = re.findall(r"`([^`]+)`", row)
-    assert codes
-    assert {code: classify(code).failure for code in codes} == dict.fromkeys(codes, KINDS[kind])

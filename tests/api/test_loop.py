@@ -4,7 +4,6 @@ import asyncio
 import gc
 import random
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.api.client import MpsClient
-from airflow_provider_mps.api.errors import AmbiguousCreateError, Failure, TransportError
-from airflow_provider_mps.api.loop import PrivateLoop
+from airflow_provider_mps.api.codes import Failure
+from airflow_provider_mps.api.errors import AmbiguousCreateError, TransportError
+from airflow_provider_mps.api.wire.client import MpsClient
+from airflow_provider_mps.api.wire.loop import PrivateLoop
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
 from tests.doubles.emulators import CREATE, DESCRIBE
@@ -41,20 +41,6 @@ def alarm() -> Iterator[Callable[[float], None]]:
     signal.setitimer(signal.ITIMER_REAL, 0)
     gc.enable()
     signal.signal(signal.SIGALRM, before)
-
-
-@pytest.fixture
-def endless_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A name server that does not answer."""
-    over = threading.Event()
-
-    def hang(*_: Any, **__: Any) -> Any:
-        over.wait()
-        raise socket.gaierror("over")
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
-    yield
-    over.set()
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # where it strikes before the call begins

@@ -18,12 +18,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_mps.api import polling
-from airflow_provider_mps.api.client import MAX_CONNECTIONS
 from airflow_provider_mps.api.errors import ApiError, WaitTimeoutError
-from airflow_provider_mps.api.polling import Pace, Poller, Report, poller
-from airflow_provider_mps.api.settings import RATES
+from airflow_provider_mps.api.patience import patience, short_waits
 from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_VIDEO, MEDIA, TaskState, TaskStatus
+from airflow_provider_mps.api.waiting import poller as polling
+from airflow_provider_mps.api.waiting.pace import Pace
+from airflow_provider_mps.api.waiting.poller import Poller, Report, poller
+from airflow_provider_mps.api.wire import settings as wire_settings
+from airflow_provider_mps.api.wire.client import MAX_CONNECTIONS
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
 from tests.doubles.emulators import DESCRIBE
@@ -252,7 +254,8 @@ def test_each_action_keeps_its_own_limit_or_the_users(emulator: MpsEmulator, own
 def test_an_action_that_may_be_called_seldom_holds_up_no_other(
     emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(RATES, AIGC_AUDIO.describe, 0.5)
+    rates = {AIGC_AUDIO.describe: 0.5, AIGC_VIDEO.describe: 50.0}
+    monkeypatch.setattr(wire_settings, "documented_rate", rates.__getitem__)
     tasks = {family: emulator.add_task(family.kind, run_seconds=3600.0) for family in (AIGC_AUDIO, AIGC_VIDEO)}
 
     async def work() -> None:
@@ -336,7 +339,7 @@ def test_what_fails_is_said_where_it_is_waited_for(emulator: MpsEmulator) -> Non
         await asyncio.gather(*(asyncio.create_task(one(name)) for name in ("a", "b")))
 
     emulator.fault("error", "DescribeAigcAudioTask", code="InternalError", times=2)  # of each the first
-    log, told = logging.getLogger("airflow_provider_mps.api.trouble"), Told()
+    log, told = logging.getLogger("airflow_provider_mps.api.failure_log"), Told()
     log.addHandler(told)
     try:
         run(work)
@@ -446,8 +449,7 @@ def test_a_report_that_fails_ends_no_wait(emulator: MpsEmulator, caplog: pytest.
         task_id = emulator.add_task(wait_seconds=0.0, run_seconds=0.2)
         return await waits(poller(settings(emulator.port), on_report), [task_id])
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(polling, "REPORT_SECONDS", 0.05)
+    with short_waits(report=0.05):
         (status,) = run(work)
     assert status.state is TaskState.DONE
     assert "could not report" in caplog.text
@@ -457,7 +459,7 @@ def test_a_report_that_fails_ends_no_wait(emulator: MpsEmulator, caplog: pytest.
 
 
 def test_a_poller_logs_now_and_then_and_never_for_a_poll(
-    emulator: MpsEmulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    emulator: MpsEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger=polling.__name__)
 
@@ -466,15 +468,15 @@ def test_a_poller_logs_now_and_then_and_never_for_a_poll(
             waits(poller(settings(emulator.port, requests_per_second=FAST)), never_done(emulator, 5))
         )
         await until(lambda: emulator.count(DESCRIBE) >= 100)
-        if polling.REPORT_SECONDS < 1:
+        if patience().report < 1:
             await until(lambda: bool(caplog.records))
         everyone.cancel()
 
     run(work)
     assert not caplog.records
-    monkeypatch.setattr(polling, "REPORT_SECONDS", 0.3)
     emulator.reset()
-    run(work)
+    with short_waits(report=0.3):
+        run(work)
     lines = [record.getMessage() for record in caplog.records]
     assert lines
     assert "5 tasks waited for" in lines[0]

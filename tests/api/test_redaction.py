@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_provider_mps.api.client import MpsClient
-from airflow_provider_mps.api.errors import Failure, MpsError, TransportError
-from airflow_provider_mps.api.redaction import plain_url, withheld, without_queries
-from airflow_provider_mps.api.settings import CredentialKind, CredentialSettings
+from airflow_provider_mps.api.codes import Failure
+from airflow_provider_mps.api.errors import MpsError, TransportError
+from airflow_provider_mps.api.redaction import masked, plain_url, withheld, without_queries
+from airflow_provider_mps.api.wire.client import MpsClient
+from airflow_provider_mps.api.wire.settings import CredentialKind, CredentialSettings
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
 from tests.doubles.emulators import CREATE, DESCRIBE
@@ -74,7 +75,7 @@ def test_somebody_elses_calls_go_on_logging(emulator: MpsEmulator, logged: Lines
 
     with LoopbackServer(lambda handler: handler.answer(b"")) as server:
         asyncio.run(beside_ours(server.url))
-        httpx.get(f"{server.url}/again", trust_env=False)
+        httpx.get(f"{server.url}/again", trust_env=False, timeout=60)
     assert logged.of(f"HTTP Request: GET {server.url}/theirs")
     assert logged.of(f"HTTP Request: GET {server.url}/again")
     assert logged.of("send_request_headers.started")
@@ -102,6 +103,17 @@ def test_somebody_elses_calls_go_on_logging(emulator: MpsEmulator, logged: Lines
         ("s3://user:se@cr:et@bucket/b", "s3://bucket/b"),
         ("https%3A%2F%2Fa.example%2Fb%3Fsign%3Dsecret", "https%3A%2F%2Fa.example%2Fb%3F..."),
         (r"https:\/\/a.example\/b?sign=secret", r"https:\/\/a.example\/b?..."),
+        ("at b.cos.ap-x.myqcloud.com/k.mp3?q-signature=secret now", "at b.cos.ap-x.myqcloud.com/k.mp3?... now"),
+        ("at //b.example/k?x-y=secret", "at //b.example/k?..."),
+        ("https%253A%252F%252Fb.example%252Fk%253Fx%253Dsecret", "https%253A%252F%252Fb.example%252Fk%253F..."),
+        ("at https:\\\\b.example\\k?x=secret", "at https:\\\\b.example\\k?..."),
+        ("at https://b.example/k:q-signature=secret", "at https://b.example/k:q-signature=..."),
+        ("at https://b.example/k,sign=secret", "at https://b.example/k,sign=..."),
+        ("at https://b.example/q-signature=secret/k", "at https://b.example/q-signature=..."),
+        ("at https://b.example/k\u200b?auth_key=secret", "at https://b.example/k ?..."),
+        ("at https://b.example/k&#63;q-signature%3Dsecret", "at https://b.example/k&..."),
+        ("key b/k.mp3, q-signature=secret, size=3", "key b/k.mp3, q-signature=... size=3"),
+        ("and/or? size=3", "and/or? size=3"),
         ("it is 1;2 or #3: a?b", "it is 1;2 or #3: a?b"),
         ("a\nb\x1b[31m\u202ec", "a b [31m c"),
         ("x " * 2040 + "https://user:secret" + "@a.example/" + "y" * 5000, ("x " * 2040)[:500] + "..."),
@@ -110,6 +122,16 @@ def test_somebody_elses_calls_go_on_logging(emulator: MpsEmulator, logged: Lines
 )
 def test_texts_of_the_service_lose_their_queries(text: Any, told: str) -> None:
     assert without_queries(text) == told
+
+
+@pytest.mark.parametrize("around", ["{}", " {}", "\n{}\t", "[{}]", " [{}, 1]"])
+def test_json_in_a_text_is_masked_as_an_object_is(around: str) -> None:
+    text = around.replace(
+        "{}", '{"Token": "hush", "Inner": {"api_key": "hush", "Authorization": "hush"}, "Lyric": "x"}'
+    )
+    told = masked({"AdditionalParameters": text})["AdditionalParameters"]
+    assert "hush" not in told
+    assert "Lyric" in told
 
 
 @pytest.mark.parametrize(
@@ -131,7 +153,10 @@ def test_a_url_is_told_without_what_may_be_secret(url: str, told: str) -> None:
 def test_loggers_that_come_later_are_reached_too(emulator: MpsEmulator, logged: Lines) -> None:
     with withheld():
         pass
-    later = [logging.getLogger(f"{name}.{uuid.uuid4()}") for name in ("botocore", "httpx", "urllib3", "nobody")]
+    later = [
+        logging.getLogger(f"{name}.{uuid.uuid4()}")
+        for name in ("botocore", "httpx", "httpx2", "httpcore2", "urllib3", "nobody")
+    ]
     with withheld():
         for logger in later:
             logger.error("in %s", logger.name)
@@ -151,9 +176,9 @@ def test_what_no_header_can_hold_is_not_quoted_and_never_sent(
     for of, name, value in ((keys, "secret_id", f"id{put}x"), (keys, "token", put), (spoilt, "region", put)):
         if role in (name, {"secret_id": "login"}.get(name)):
             object.__setattr__(of, name, value)
-    for repeatable in (False, True):
+    for request in (MUSIC, MUSIC | {"SessionId": "mine-1"}):
         with MpsClient(spoilt) as client, pytest.raises(TransportError, match="no HTTP header can hold") as refused:
-            client.run(client.create(CREATE, MUSIC, repeatable))
+            client.run(client.create(CREATE, request))
         assert refused.value.failure is Failure.FINAL
         told = [*told_by(refused.value), *logged.lines]
         assert [text for text in told if "pasted" in text] == []

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.api.client import CreatedTask, MpsClient
-from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError
-from airflow_provider_mps.api.requests import PROCESS_MEDIA_REQUEST
-from airflow_provider_mps.api.sessions import DuplicateSessionError, FirstTaskFailedError, create_once
+from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, DuplicateSessionError, FirstTaskFailedError
+from airflow_provider_mps.api.request.create_once import create_once
+from airflow_provider_mps.api.request.fields import PROCESS_MEDIA_REQUEST
+from airflow_provider_mps.api.wire.client import CreatedTask, MpsClient
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import settings
 from tests.doubles.servers import Handler, LoopbackServer, hang
@@ -100,7 +100,7 @@ def test_a_search_that_fails_says_that_the_task_exists(
 
 def check_says_what_is_known(error: DuplicateSessionError) -> None:
     told = str(error)
-    for part in ("runs once and is billed once", "mine-1", "console", "MpsTaskSensor"):
+    for part in ("runs once and is billed once", "mine-1", "console", "wait for it"):
         assert part in told
     for lie in ("nothing is billed", "did not run", "may have run"):
         assert lie not in told

@@ -4,28 +4,30 @@ import asyncio
 import select
 import socket
 import ssl
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 import trustme
 
-from airflow_provider_mps.api.client import MpsClient, Sending
+from airflow_provider_mps.api.codes import Failure
 from airflow_provider_mps.api.errors import (
     AmbiguousCreateError,
     ApiError,
-    Failure,
     InvalidConnectionError,
     MissingTaskIdError,
     TransportError,
     UnreadableAnswerError,
 )
+from airflow_provider_mps.api.paid_once import Request
+from airflow_provider_mps.api.wire.client import MpsClient, Sending
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.api.conftest import Call, settings
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.logs import Lines
 from tests.doubles.seen import MUSIC as PROMPT
-from tests.doubles.servers import Handler, LoopbackServer, hang, open_connections
+from tests.doubles.servers import Handler, LoopbackServer, behind_tls, hang, open_connections
 
 
 def test_a_redirect_is_not_followed(emulator: MpsEmulator, call: Call) -> None:
@@ -163,6 +165,15 @@ def test_an_answer_that_cannot_be_read(emulator: MpsEmulator, call: Call, kind: 
     assert emulator.count(CREATE) == 1
 
 
+@pytest.mark.parametrize("encoding", ["", "identity", "Identity", "identity, identity", "aws-chunked"])
+def test_an_encoding_that_compresses_nothing_costs_no_task_id(call: Call, encoding: str) -> None:
+    def respond(handler: Handler) -> None:
+        handler.answer({"Response": {"TaskId": "the-task", "RequestId": "1"}}, Content_Encoding=encoding)
+
+    with LoopbackServer(respond) as server:
+        assert call(settings(server.server_port), CREATE, PROMPT)["TaskId"] == "the-task"
+
+
 def test_the_content_type_is_not_trusted(emulator: MpsEmulator, call: Call) -> None:
     emulator.fault("wrong_content_type")
     assert call(settings(emulator.port), CREATE, PROMPT)["TaskId"] == emulator.tasks[0].task_id
@@ -256,8 +267,25 @@ def test_a_proxy_that_refuses_the_tunnel_was_sent_nothing_of_the_call() -> None:
     with LoopbackServer(lambda handler: handler.answer(b"", status=403)) as proxy:
         over_proxy = settings(1, scheme="https", proxy=proxy.url)
         with MpsClient(over_proxy) as client, pytest.raises(TransportError, match="403") as refused:
-            client.run(client.attempt(CREATE, PROMPT, Sending()))
+            client.run(client.attempt(CREATE, PROMPT, Sending(Request())))
     assert refused.value.failure is Failure.NEVER_SENT
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("behaves", [hang, lambda handler: handler.connection.close()], ids=["hangs", "closes"])
+def test_a_proxy_that_opens_no_tunnel_was_sent_nothing_of_the_call(
+    tls: ssl.SSLContext, ca_bundle: str, secure: bool, behaves: Callable[[Handler], None]
+) -> None:
+    with (
+        LoopbackServer(behaves) as plain,
+        behind_tls(plain.server_port, tls) if secure else nullcontext(plain.server_port) as port,
+    ):
+        proxy = f"https://localhost:{port}" if secure else plain.url
+        over_proxy = settings(1, scheme="https", verify=ca_bundle, proxy=proxy, timeout=3)
+        with MpsClient(over_proxy) as client, pytest.raises(TransportError) as failed:
+            client.run(client.attempt(CREATE, PROMPT, Sending(Request())))
+        assert [request.method for request in plain.requests] == ["CONNECT"]
+    assert failed.value.failure is Failure.NEVER_SENT
 
 
 def test_a_proxy_of_the_environment_is_not_used(

@@ -1,4 +1,4 @@
-"""Airflow 2 alone: there a sensor that reschedules asks the database when its first poke was."""
+"""Only on Airflow 2: there a sensor that reschedules asks the database when its first poke was."""
 
 import json
 import re

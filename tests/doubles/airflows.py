@@ -18,13 +18,24 @@ except ImportError:  # Airflow 2
     from airflow.io.store import attach  # type: ignore[no-redef, import-not-found]
 
 try:
-    from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException, TaskDeferred
+    from airflow.sdk.exceptions import (
+        AirflowRescheduleException,
+        AirflowSkipException,
+        TaskDeferred,
+    )
 except ImportError:  # before Airflow 3.2
     from airflow.exceptions import (  # type: ignore[no-redef]
         AirflowRescheduleException,
         AirflowSkipException,
         TaskDeferred,
     )
+
+if AIRFLOW >= (3, 2):
+    from airflow.sdk.exceptions import TaskDeferralTimeout
+elif AIRFLOW >= (3,):
+    from airflow.exceptions import TaskDeferralTimeout  # type: ignore[no-redef]
+else:  # one class for whatever ends a deferral
+    from airflow.exceptions import TaskDeferralError as TaskDeferralTimeout  # type: ignore[no-redef]
 
 if AIRFLOW >= (3, 1):
     GET_FS = "airflow.sdk.io.get_fs"
@@ -43,6 +54,7 @@ __all__ = [
     "AirflowRescheduleException",
     "AirflowSkipException",
     "OutletEventAccessors",
+    "TaskDeferralTimeout",
     "TaskDeferred",
     "alarm",
     "attach",
@@ -73,7 +85,7 @@ def alarm(seconds: float) -> Iterator[None]:
 
 
 def let_execute() -> None:
-    """Airflow 2 keeps who calls ``execute()`` for the thread that has imported it alone; tests have other threads."""
+    """Airflow 2 keeps who calls ``execute()`` only for the thread that has imported it; tests have other threads."""
     try:
         from airflow.models.baseoperator import ExecutorSafeguard  # type: ignore[import-not-found]
     except ImportError:  # Airflow 3

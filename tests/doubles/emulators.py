@@ -9,28 +9,31 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.emulator import MpsEmulator
+from tests.doubles.logs import forget_secrets
 
 CREATE = "CreateAigcAudioTask"
 DESCRIBE = "DescribeAigcAudioTask"
 
 
 @contextmanager
-def emulated(conn_id: str, *, timeout: float = 30, **arguments: Any) -> Iterator[MpsEmulator]:
+def emulated(conn_id: str, *, timeout: float = 30, memory: str = "", **arguments: Any) -> Iterator[MpsEmulator]:
     """An emulator whose tasks take a fifth of a second, and the connection ``conn_id`` to it.
 
     :param timeout: seconds that the client gives to one attempt of a call.
+    :param memory: the connection's ``memory``; empty: it has none.
     :param arguments: of the emulator.
     """
     told: dict[str, Any] = {"wait_seconds": 0.1, "run_seconds": 0.1, "requests_per_second": None}
     with MpsEmulator(**told | arguments) as emulator:
         connection = emulator.connection
-        connection["extra"] |= {"timeout": timeout}
+        connection["extra"] |= {"timeout": timeout} | ({"memory": memory} if memory else {})
         name = f"AIRFLOW_CONN_{conn_id.upper()}"
         os.environ[name] = json.dumps(connection)
         try:
             yield emulator
         finally:
             del os.environ[name]
+            forget_secrets()
 
 
 @pytest.fixture

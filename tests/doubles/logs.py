@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -26,6 +26,16 @@ class Lines(logging.Handler):
         self.arguments: list[str] = []
         self.errors: list[str] = []
         self.warnings: list[str] = []
+        self._listeners: list[Callable[[str, str], object]] = []
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[str, str], object]) -> Iterator[None]:
+        """While this is open, call ``listener`` with the level and the text of each line."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     def emit(self, record: logging.LogRecord) -> None:
         self._keep(record.levelname.lower(), self.format(record))
@@ -45,6 +55,8 @@ class Lines(logging.Handler):
 
     def _keep(self, level: str, line: str) -> None:
         self.lines.append(line)
+        for listener in self._listeners:
+            listener(level, line)
         of_level = {"error": self.errors, "warning": self.warnings}.get(level)
         if of_level is not None:
             of_level.append(line)

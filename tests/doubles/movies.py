@@ -1,4 +1,4 @@
-"""What is in an MP4 or QuickTime file, found by its boxes alone (ISO/IEC 14496-12)."""
+"""What is in an MP4 or QuickTime file, found by its boxes (ISO/IEC 14496-12)."""
 
 import struct
 from collections.abc import Iterator

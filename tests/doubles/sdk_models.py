@@ -8,7 +8,7 @@ from typing import Any
 
 from tencentcloud.mps.v20190612 import models
 
-# In the API reference and its sample; the newest models have it inside ExtraParameters alone.
+# In the API reference and its sample; the newest models have it only inside ExtraParameters.
 ONLY_IN_THE_REFERENCE = {"CreateAigcAudioTaskRequest.OutputAudioFormat"}
 
 _EXAMPLES: dict[str, Any] = {"str": "1s", "int": 1, "float": 1.5, "bool": True}

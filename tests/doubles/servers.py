@@ -1,12 +1,16 @@
 """Servers on loopback that answer as a test wants, over HTTP or HTTPS; and what is connected to one."""
 
+import asyncio
 import json
+import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from select import select
 from typing import Any, Self
 
 import psutil
@@ -122,6 +126,20 @@ def open_connections(port: int) -> list[Any]:
     return [connection for connection in connections if connection.raddr and connection.raddr.port == port]
 
 
+@pytest.fixture
+def endless_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A name server that does not answer."""
+    over = threading.Event()
+
+    def hang(*_: Any, **__: Any) -> Any:
+        over.wait()
+        raise socket.gaierror("over")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    yield
+    over.set()
+
+
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
     """A certificate authority that nobody knows."""
@@ -140,5 +158,58 @@ def ca_bundle(authority: trustme.CA, tmp_path: Path) -> str:
 def tls(authority: trustme.CA) -> ssl.SSLContext:
     """What a server on loopback serves HTTPS with, under that authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    authority.issue_cert("127.0.0.1", "localhost", "files.example").configure_cert(context)
     return context
+
+
+@contextmanager
+def behind_tls(port: int, context: ssl.SSLContext) -> Iterator[int]:
+    """TLS in front of a server on loopback, such as a proxy that is reached by https; its port.
+
+    :param port: of the server.
+    """
+    loop = asyncio.new_event_loop()
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(2**16):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(copy(reader, back), copy(there, writer))
+
+    server = loop.run_until_complete(asyncio.start_server(connected, "127.0.0.1", 0, ssl=context))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        server.close()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+
+@contextmanager
+def tunnels() -> Iterator[int]:
+    """A proxy that answers CONNECT, and leads to that port of this machine whatever the host's name is; its port."""
+
+    def tunnel(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        with socket.create_connection(("127.0.0.1", int(handler.received.path.rpartition(":")[2]))) as there:
+            ends = {handler.connection: there, there: handler.connection}
+            while all(
+                ends[ready].send(data) if (data := ready.recv(2**16)) else 0 for ready in select(list(ends), [], [])[0]
+            ):
+                pass
+        handler.close_connection = True
+
+    with LoopbackServer(tunnel) as server:
+        yield server.server_port

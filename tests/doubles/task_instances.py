@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
@@ -78,6 +78,7 @@ class DagRun:
     """What Airflow tells of a DAG run beside its ids, as far as it is used."""
 
     start_date: datetime.datetime = field(default_factory=partial(datetime.datetime.now, datetime.UTC))
+    clear_number: int = 0
 
 
 class TaskInstance:
@@ -90,36 +91,51 @@ class TaskInstance:
     :ivar kills: at which step the worker of each try is killed; None, or no entry: it lives.
     :ivar triggerer_dies: whether the triggerer is lost once during each deferral, and started again.
     :ivar fails_after_execute: how many tries fail when ``execute`` has returned, by what Airflow does then.
+    :ivar when_fired: is called when a trigger has fired, before a worker goes on.
     :ivar dag_run: what Airflow tells of the run; to be replaced when a user deletes it and makes it again.
+    :ivar try_number: how many tries there were, over all clears.
+    :ivar clears_discard: whether a clear empties the task state store, as it does from Airflow 3.4 on.
+    :ivar region_id: where it is in a loop (Airflow 3.4), the loop's region; with it ``region_index``, the iteration.
     :ivar has_store: whether Airflow has a task state store, as it does from 3.3 on.
     :ivar stored: what is in it: JSON, by key.
-    :ivar failing_writes: for each write to it, whether it fails; past its end all go well.
+    :ivar failing_writes: for each write to it and each delete, whether it fails; past its end all go well.
+    :ivar slow_writes: how many seconds each write takes.
     """
 
     def __init__(self, make: Callable[[], Any], retries: int = 1) -> None:
         self.make = make
         self.retries = retries
         self.dag_id, self.run_id, self.task_id, self.map_index = "dag", "run", "wait", -1
-        self.max_tries = 0
+        self.region_id: object = None
+        self.region_index: int | None = None
+        self.max_tries = self.try_number = 0
+        self.clears_discard = False
         self.kills: list[int | None] = []
         self.triggerer_dies = False
         self.fails_after_execute = 0
+        self.when_fired: Callable[[], object] = lambda: None
         self.dag_run = DagRun()
         self.has_store = True
         self.stored: dict[str, str] = {}
         self.failing_writes: Iterator[bool] = iter(())
+        self.slow_writes = 0.0
         self.worker = Worker()
         self._outcome = Outcome(State.FAILED, 0)
         self._first_reschedule: datetime.datetime | None = None
 
     def run(self) -> Outcome:
         """Play the task instance to its end; to be called again when a user clears it."""
-        self.max_tries += self.retries + 1  # a clear raises it
+        if self.try_number:  # it is cleared
+            self.dag_run = replace(self.dag_run, clear_number=self.dag_run.clear_number + 1)
+            if self.clears_discard:
+                self.stored.clear()
+        self.max_tries = self.try_number + self.retries  # as Airflow's clear_task_instances() does
         kills = iter(self.kills)
         self._outcome = outcome = Outcome(State.FAILED, 0)
         self._first_reschedule = None
         while outcome.tries <= self.retries:
             outcome.tries += 1
+            self.try_number += 1
             outcome.xcoms.clear()
             self.worker = Worker(next(kills, None))
             try:
@@ -172,7 +188,7 @@ class TaskInstance:
         let_execute()
         try:
             with alarm(limit.total_seconds()) if limit else nullcontext():
-                return execute(context=self.context)
+                return execute(context=self.context | {"task": task})
         except AirflowTaskTimeout:
             task.on_kill()
             raise
@@ -183,6 +199,7 @@ class TaskInstance:
             asyncio.run(_payload(trigger_of(deferral), within=0.05))
         event = first_event(trigger_of(deferral))
         self._outcome.events.append(event)
+        self.when_fired()
         return event
 
     # What the code under test sees as `ti`
@@ -208,8 +225,7 @@ class TaskInstance:
 
     def set(self, key: str, value: Any, *, retention: datetime.timedelta | None = None) -> None:
         self.worker.reach()
-        if next(self.failing_writes, False):
-            raise ConnectionError("the store is down")
+        self._write()
         self.stored[key] = json.dumps(value)
         self.worker.reach()
 
@@ -220,7 +236,13 @@ class TaskInstance:
 
     def delete(self, key: str) -> None:
         self.worker.reach()
+        self._write()
         self.stored.pop(key, None)
+
+    def _write(self) -> None:
+        time.sleep(self.slow_writes)
+        if next(self.failing_writes, False):
+            raise ConnectionError("the store is down")
 
 
 def run_task(task: Any) -> tuple[Any, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """All ways to wait for a task, for every operator and sensor that the package has: new ones join by being there."""
 
+import inspect
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -8,7 +9,8 @@ from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators import mps as operators
 from airflow_provider_mps.operators.create import CreateTaskOperator
 from airflow_provider_mps.sensors import mps as sensors
-from tests.doubles.seen import FILM_ARGUMENTS, MUSIC_ARGUMENTS, PICTURE_ARGUMENTS
+from tests.doubles.own_family import POSTERS, PosterOperator, PosterSensor
+from tests.doubles.seen import FILM_ARGUMENTS, MUSIC_ARGUMENTS, PICTURE, PICTURE_ARGUMENTS
 from tests.doubles.task_instances import TaskInstance
 
 OPERATORS = [
@@ -21,6 +23,17 @@ SENSORS = [
     for found in vars(sensors).values()
     if isinstance(found, type) and issubclass(found, sensors.TaskSensor) and hasattr(found, "family")
 ]
+
+
+def own_arguments(cls: type) -> set[str]:
+    """The names of the arguments that a class of the package has beside those of Airflow."""
+    inits = [
+        vars(base)["__init__"]
+        for base in cls.__mro__
+        if base.__module__.startswith("airflow_provider_mps.") and "__init__" in vars(base)
+    ]
+    return {name for init in inits for name in inspect.signature(init).parameters} - {"self", "kwargs"}
+
 
 _BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -38,11 +51,23 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "output_object_path": "/films/cut.mp4",
         "output_config": {"Container": "mp4"},
     },
+    "ProcessImageOperator": {
+        "input_url": "https://example.com/fox.png",
+        "output_cos": _BUCKET,
+        "output_path": "/pictures/fox.png",
+        "image_task": {"EnhanceConfig": {"SuperResolution": {"Switch": "ON"}}},
+    },
+    "TextToSpeechAsyncOperator": {"text": "It rains.", "voice_id": "v1_a+b/c="},
+    "DesignVoiceAsyncOperator": {"prompt": "A low voice", "text": "It rains."},
+    "PosterOperator": {"family": POSTERS, "action": "CreateAigcImageTask", "mps_params": PICTURE},
 }
 """What an operator is to ask for, where a prompt is not enough."""
 
-MAY_HAVE_NO_FILE = {"ProcessMediaOperator", "MpsTaskSensor"}
-"""A review of a film, for example, makes no file."""
+MADE_AS = {POSTERS.kind: "aigc_image"}
+"""What the emulator makes for a family that is not its own."""
+
+MAY_HAVE_NO_FILE = {"ProcessMediaOperator", "MpsTaskSensor", "ProcessImageOperator", "ImageTaskSensor"}
+"""A review of a film or a picture, for example, makes no file."""
 
 
 class Way(StrEnum):
@@ -106,9 +131,23 @@ class Waiting:
             told |= {"wait_for_completion": True, "poll_interval": 0.05}
             told |= {"wait_timeout": timeout, "room_timeout": timeout}
         else:
-            told |= {"mps_task_id": emulator.add_task(self.cls.family.kind), "poke_interval": 0.1, "timeout": timeout}
+            task_id = emulator.add_task(MADE_AS.get(self.cls.family.kind, self.cls.family.kind))
+            told |= {"mps_task_id": task_id, "poke_interval": 0.1, "timeout": timeout}
             told |= {"mode": "reschedule" if self.way is Way.SENSOR_RESCHEDULE else "poke"}
         return TaskInstance(lambda: self.cls(**told | arguments), retries)
 
 
-WAITINGS = [Waiting(cls, way) for way in Way for cls in (OPERATORS if way.creates else SENSORS)]
+_CREATES: list[type[Any]] = [*OPERATORS, PosterOperator]
+_SENSORS: list[type[Any]] = [*SENSORS, PosterSensor]
+WAITINGS = [Waiting(cls, way) for way in Way for cls in (_CREATES if way.creates else _SENSORS)]
+
+
+def _in_turn(classes: list[type[Any]], creates: bool) -> list[Waiting]:
+    ways = [way for way in Way if way.creates is creates]
+    return [Waiting(cls, ways[turn % len(ways)]) for turn, cls in enumerate(classes)]
+
+
+CREATES_IN_TURN, SENSORS_IN_TURN = _in_turn(_CREATES, True), _in_turn(_SENSORS, False)
+WAITINGS_IN_TURN = [*CREATES_IN_TURN, *SENSORS_IN_TURN]
+"""Each class in one of its ways, and each way by several classes: what proves that every family is wired to what all of
+them share, without playing that once for each of them in each way."""

@@ -48,7 +48,7 @@ with DAG("without_a_worker", schedule=None, params={"folder": "", "done": "", "n
     each.expand(prompt=["wind", "hail"])
     AigcAudioTaskSensor.partial(task_id="mapped", **NO_WORKER).expand(mps_task_id=["{{ params.done }}"])
     AigcAudioTaskSensor(task_id="templated", mps_task_id="{{ params.done }}", **NO_WORKER)
-    AigcAudioTaskSensor(task_id="pulled", mps_task_id="{{ ti.xcom_pull(task_ids='created') }}", **NO_WORKER)
+    created >> AigcAudioTaskSensor(task_id="pulled", mps_task_id="{{ ti.xcom_pull(task_ids='created') }}", **NO_WORKER)
     created >> AigcAudioTaskSensor(task_id="wrong", mps_task_id="{{ params.done }}/1", retries=2, **NO_WORKER)
     created >> AigcAudioTaskSensor(task_id="late", mps_task_id="{{ params.never_done }}", timeout=5, **NO_WORKER)
 """

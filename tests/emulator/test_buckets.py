@@ -127,3 +127,26 @@ def test_a_bucket_is_its_account_s_own(mps, key):
 
 def test_the_connection_leads_to_the_buckets(mps):
     assert mps.emulator.connection["extra"]["cos_endpoint"] == mps.emulator.url
+
+
+def test_mps_s_own_store_gives_its_results_by_bare_urls_to_anybody_and_to_no_other_keys(start):
+    mps = start(wait_seconds=0, run_seconds=0, results_signed=False)
+    task_id = mps.create()
+    [info] = mps.call("DescribeAigcAudioTask", {"TaskId": task_id})["AudioInfos"]
+    url = httpx.URL(info["Url"])
+    assert (url.scheme, url.query) == ("https", b"")
+    assert url.host.endswith(".cos.ap-guangzhou.myqcloud.com")
+    bucket, key = url.host.partition(".")[0], url.path.lstrip("/")
+    answer = mps.client.get(f"{mps.emulator.url}/{bucket}/{key}")
+    with wave.open(io.BytesIO(answer.content)) as song:
+        assert song.getnframes()
+    assert refusal(mps.client.get(presigned(mps, bucket, key))) == (403, "AccessDenied")
+    assert refusal(mps.client.get(f"{mps.emulator.url}/{bucket}/other.wav")) == (404, "NoSuchKey")
+
+
+def test_mps_s_own_store_keeps_its_results_for_a_time_only(start):
+    mps = start(wait_seconds=0, run_seconds=0, results_signed=False, results_kept_seconds=-1)
+    [info] = mps.call("DescribeAigcAudioTask", {"TaskId": mps.create()})["AudioInfos"]
+    url = httpx.URL(info["Url"])
+    answer = mps.client.get(f"{mps.emulator.url}/{url.host.partition('.')[0]}{url.path}")
+    assert refusal(answer) == (403, "AccessDenied")

@@ -30,7 +30,16 @@ def raw(mps, action, params):
     return contextlib.closing(connection)
 
 
-NOT_PROCESSED = {"error", "http_502", "cut_before", "hang", "redirect", "not_found", "content_refused"}
+NOT_PROCESSED = {
+    "refused_inside",
+    "error",
+    "http_502",
+    "cut_before",
+    "hang",
+    "redirect",
+    "not_found",
+    "content_refused",
+}
 ENDLESS = {FaultKind.HANG, FaultKind.HANG_AFTER, FaultKind.DRIP, FaultKind.DRIP_HEADERS}
 
 

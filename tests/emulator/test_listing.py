@@ -66,8 +66,13 @@ def test_what_is_older_or_newer_or_ended_otherwise_is_left_out(start):
         ({"Status": "DONE"}, "InvalidParameterValue.Status"),
         ({"Status": "FINISH", "Limit": 0}, "InvalidParameterValue.Limit"),
         ({"Status": "FINISH", "Limit": 101}, "InvalidParameterValue.Limit"),
-        ({"Status": "FINISH", "ScrollToken": "next"}, "InvalidParameterValue"),
     ],
 )
 def test_a_listing_that_does_not_fit_is_refused(mps, params, code):
     assert mps.code("DescribeTasks", params) == code
+
+
+def test_a_token_that_was_never_given_out_leads_to_an_empty_page(mps):
+    mps.call("ProcessMedia", JOB)
+    answer = listed(mps, "FINISH", ScrollToken="taskId6")
+    assert (answer["TaskSet"], answer["ScrollToken"]) == ([], "")

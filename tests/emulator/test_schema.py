@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from airflow_provider_mps.emulator.schema import SHAPES
+from airflow_provider_mps.emulator.service.schema import SHAPES
 from tests.doubles.sdk_models import whole_request
 from tests.doubles.seen import MUSIC
 

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from airflow_provider_mps.emulator.limits import RollingLimit
+from airflow_provider_mps.emulator.service.limits import RollingLimit
 from tests.doubles.seen import FILM, MUSIC, PICTURE
 
 FAMILIES = [
@@ -13,6 +13,10 @@ FAMILIES = [
     ("aigc_video", "CreateAigcVideoTask", "DescribeAigcVideoTask", ["WAIT", "RUN", "DONE"]),
     ("aigc_image", "CreateAigcImageTask", "DescribeAigcImageTask", ["WAIT", "RUN", "DONE"]),
     ("media", "ProcessMedia", "DescribeTaskDetail", ["WAITING", "PROCESSING", "FINISH"]),
+    ("process_image", "ProcessImage", "DescribeImageTaskDetail", ["WAITING", "PROCESSING", "FINISH"]),
+    ("text_to_speech", "TextToSpeechAsync", "DescribeTextToSpeechAsyncTask", ["processing", "processing", "success"]),
+    ("design_voice", "DesignVoiceAsync", "DescribeDesignTask", ["processing", "processing", "success"]),
+    ("clone_viral", "CloneViral", "DescribeCloneViralTask", ["WAIT", "RUN", "DONE"]),
 ]
 COS = {"Type": "COS", "CosInputInfo": {"Bucket": "in-1", "Region": "ap-guangzhou", "Object": "/films/sea.mov"}}
 OUTPUT = {"Type": "COS", "CosOutputStorage": {"Bucket": "out-1", "Region": "ap-guangzhou"}}
@@ -248,6 +252,15 @@ def test_room_comes_when_a_task_ends(start):
     assert mps.emulator.refused_for_room == 1
     mps.emulator.reset()
     assert mps.emulator.refused_for_room == 0
+
+
+def test_room_may_come_some_time_after_the_end(start):
+    mps = start(running_tasks=1, room_late=1000, wait_seconds=0, run_seconds=0)
+    assert [mps.code("CreateAigcAudioTask", MUSIC) for _ in range(2)] == ["ok", "RequestLimitExceeded"]
+    [task] = mps.emulator.tasks
+    assert task.state == "DONE"
+    task.created_at -= 1001
+    assert mps.code("CreateAigcAudioTask", MUSIC) == "ok"
 
 
 def test_a_task_that_ended_long_ago_is_forgotten(start):

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from airflow_provider_mps.emulator import EmulatedTask, MpsEmulator, RecordedRequest
-from scripts.demo import WAITS_FOR_A_PERSON
+from scripts.demo import WAIT_FOR_A_PERSON
 from tests.compat.versions import AIRFLOW
 from tests.doubles.airflows import DAG
 from tests.doubles.movies import track_kinds
@@ -25,8 +25,11 @@ from tests.doubles.sdk_models import misfits
 FOLDER = Path(__file__).parents[2] / "dags_examples"
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))
 LINKS_ARE_KEPT = pytest.mark.skipif(AIRFLOW < (3,), reason="Airflow 2 makes links on its web server, when asked")
-# The other one is answered in tests/e2e/test_standalone.py.
-RUN_ALONE = [name for name in EXAMPLES if name != WAITS_FOR_A_PERSON]
+# The others are answered in tests/e2e/test_web_page.py and tests/compat/test_whole_airflow.py.
+RUN_ALONE = [name for name in EXAMPLES if name not in WAIT_FOR_A_PERSON]
+SINCE = {"approve_soundtrack": (3, 1), "choose_a_take": (3, 1), "make_until_it_pleases": (3, 4)}
+"""Before this Airflow, their files define no DAG."""
+PRICES = {"currency": "USD", "MiniMaxMusic": {"song": 0.14}}
 
 
 @dataclass
@@ -66,11 +69,14 @@ def load(name: str) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def example(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Example]]:
-    """Run an example, once."""
+def example(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Example]]:
+    """Run an example, once; and once with one of its creates refused by MPS's review.
+
+    ``answer`` is what a person chooses, or what makes it of the context; then the run may end either way.
+    """
 
     @cache
-    def run_example(name: str) -> Example:
+    def run_example(name: str, refused: bool = False, answer: str | Callable[[Any], str] = "") -> Example:
         folder = tmp_path_factory.mktemp(name)
         patch.setenv("SOUNDTRACKS_FOLDER", folder.as_uri())
         module = load(name)
@@ -78,8 +84,18 @@ def example(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
         if (3,) <= AIRFLOW < (3, 3):  # there a task's outlets must be known to Airflow before
             subprocess.run([sys.executable, "-m", "airflow", "dags", "reserialize"], check=True)
         emulator.reset()
+        if refused:
+            emulator.fault("content_refused")
+        if answer:  # nobody answers dag.test()
+            from airflow.providers.standard.operators.hitl import HITLOperator
+
+            patch.setattr(
+                HITLOperator,
+                "execute",
+                lambda self, context: {"chosen_options": [answer(context) if callable(answer) else answer]},
+            )
         run = dag.test()
-        assert run.state == "success"
+        assert answer or run.state == ("failed" if refused else "success")
         return Example(module, folder, run, emulator.requests, emulator.tasks)
 
     # The examples' own intervals are for tasks of minutes: here each task has ended when it is first polled.
@@ -87,7 +103,9 @@ def example(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
         MpsEmulator(wait_seconds=0, run_seconds=0, requests_per_second=None) as emulator,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(emulator.connection))
+        connection = emulator.connection
+        connection["extra"]["prices"] = PRICES
+        patch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(connection))
         yield run_example
 
 
@@ -112,8 +130,8 @@ print(json.dumps([sorted(bag.dag_ids), bag.import_errors, ours, warned]))
 """
     parsed = subprocess.run([sys.executable, "-c", code, str(FOLDER)], capture_output=True, text=True, check=True)
     dag_ids, import_errors, ours, warned = json.loads(parsed.stdout.splitlines()[-1])
-    expected = EXAMPLES if AIRFLOW >= (3, 1) else RUN_ALONE  # before, nobody can be asked
-    assert set(expected) <= set(dag_ids), "each file's main DAG has its name"
+    expected = {name for name in EXAMPLES if SINCE.get(name, ()) <= AIRFLOW}
+    assert set(dag_ids) & {*EXAMPLES} == expected, "each file's main DAG has its name"
     assert (import_errors, ours, warned) == ({}, [], {})
 
 
@@ -127,6 +145,22 @@ def test_it_runs_to_files_that_open_and_each_task_is_paid_for_once(
     assert ran.files
     for path in ran.files:
         opens(path)
+
+
+@pytest.mark.parametrize("name", RUN_ALONE)
+def test_where_one_create_is_refused_all_others_are_kept_and_the_run_is_red(
+    name: str, example: Callable[..., Example]
+) -> None:
+    ran = example(name, refused=True)
+    # What MPS has stored in a bucket stays there.
+    in_no_bucket = [
+        task for task in ran.tasks if task.files and not {"StoreCosParam", "OutputStorage"} & {*task.params}
+    ]
+    for task in in_no_bucket:
+        assert [path for path in ran.files if task.task_id in path.name]
+    if name in ("soundtracks_for_many_prompts", "nightly_shorts"):
+        creates = [request for request in ran.requests if request.action.startswith("Create")]
+        assert len(in_no_bucket) == len(ran.files) == len(creates) - 1 > 0
 
 
 def opens(path: Path) -> None:
@@ -219,17 +253,19 @@ def test_every_field_of_the_form_has_a_title_and_help_and_texts_have_a_limit(nam
     for dag in [value for value in vars(load(name)).values() if isinstance(value, DAG)]:
         for key in dag.params:
             param = dag.params.get_param(key)
-            assert param.description, key
+            assert param.description or param.schema["description_md"], key
+            assert not set("`*[") & set(param.description or ""), f"{key}: Markdown needs description_md"
             assert param.schema["title"], key
-            if param.schema["type"] == "string" and key != "folder":
+            if param.schema["type"] == "string" and key not in ("folder", "film"):
                 assert "enum" in param.schema or param.schema["maxLength"], key
+                assert "enum" in param.schema or param.schema["format"] == "multiline", key
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_one_click_is_one_run(name: str) -> None:
     for dag in [value for value in vars(load(name)).values() if isinstance(value, DAG)]:
-        alone = dag.timetable.can_be_scheduled and dag.dag_id != "publish_shorts"
-        assert not alone, "a scheduled run would be paid for beside it"
+        unasked = dag.timetable.can_be_scheduled and dag.dag_id != "publish_shorts"
+        assert not unasked, "a scheduled run would be paid for beside it"
 
 
 @pytest.mark.parametrize("name", RUN_ALONE)
@@ -246,8 +282,46 @@ def test_each_run_writes_to_a_folder_of_its_own(name: str, example: Callable[[st
 def test_mapped_tasks_are_listed_by_their_prompts(name: str, example: Callable[[str], Example]) -> None:
     ran = example(name)
     prompts = [task.params["Prompt"] for task in ran.tasks]
-    mapped = [instance for instance in ran.run.get_task_instances() if instance.map_index >= 0]
+    made = (".create", ".make")
+    mapped = [instance for instance in ran.run.get_task_instances() if instance.task_id.endswith(made)]
     assert sorted(instance.rendered_map_index for instance in mapped) == sorted(prompts)
+
+
+def refused_take(compared: str) -> str:
+    """Its name: dag.test() runs mapped tasks in no order."""
+    [refused] = [line for line in compared.splitlines() if line.endswith(": REFUSED, not billed")]
+    return refused.removeprefix("- ").partition(":")[0]
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="before, nobody can be asked")
+class TestChooseATake:
+    """Three takes, of which a person chooses."""
+
+    def test_the_chosen_one_is_kept_and_what_the_others_cost_is_said(self, example: Callable[..., Example]) -> None:
+        ran = example("choose_a_take", answer="Take 2")
+        assert ran.run.state == "success"
+        assert len({json.dumps(task.params) for task in ran.tasks}) == 1, "three takes of one request"
+        second = ran.run.get_task_instance("take", map_index=1).xcom_pull(task_ids="take", map_indexes=1)
+        assert [path.name for path in ran.files] == [f"{second}-0.wav"]
+        assert ran.xcom("decide", "others") == {"Take 1": "about 0.14 USD", "Take 3": "about 0.14 USD"}
+        takes = [each for each in ran.run.get_task_instances() if each.task_id == "take"]
+        assert sorted(each.rendered_map_index for each in takes) == ["Take 1", "Take 2", "Take 3"]
+
+    def test_one_that_is_refused_takes_no_other_with_it_and_costs_nothing(
+        self, example: Callable[..., Example]
+    ) -> None:
+        ran = example("choose_a_take", refused=True, answer="All of them")
+        assert ran.run.state == "success"
+        refused = refused_take(ran.xcom("compare"))
+        assert {path.name for path in ran.files} == {f"{task.task_id}-0.wav" for task in ran.tasks}
+        assert len(ran.files) == 2
+        assert ran.xcom("decide", "others") == {refused: "not billed"}
+
+    def test_one_that_was_not_made_cannot_be_kept(self, example: Callable[..., Example]) -> None:
+        ran = example(
+            "choose_a_take", refused=True, answer=lambda context: refused_take(context["ti"].xcom_pull("compare"))
+        )
+        assert (ran.run.state, ran.files) == ("failed", [])
 
 
 class TestFilmFromAPicture:
@@ -288,3 +362,29 @@ class TestFilmFromAPicture:
         ):
             link = urlsplit(ran.xcom(task_id, f"_link_{name}Link"))
             assert "X-Amz-Signature" in link.query, task_id
+
+
+class TestVoiceAndMusic:
+    """A designed voice and music, both under a film."""
+
+    @pytest.fixture
+    def ran(self, example: Callable[[str], Example]) -> Example:
+        return example("voice_and_music")
+
+    def test_it_takes_four_tasks_of_mps(self, ran: Example) -> None:
+        assert sorted(task.action for task in ran.tasks) == [
+            "CreateAigcAudioTask", "DesignVoiceAsync", "EditMedia", "TextToSpeechAsync"
+        ]  # fmt: skip
+
+    def test_the_designed_voice_says_the_text(self, ran: Example) -> None:
+        [spoken] = [task for task in ran.tasks if task.action == "TextToSpeechAsync"]
+        assert spoken.params["VoiceId"] == ran.xcom("design_voice", "result")["VoiceId"]
+        assert ran.xcom("speak", "usage")["seconds"] == ran.module.SPOKEN_SECONDS
+
+    def test_both_are_heard_under_the_film(self, ran: Example) -> None:
+        made = {task.action: task.files for task in ran.tasks}
+        [film] = made["EditMedia"]
+        heard = [sound.source.key for sound in film.sounds or () if sound.volume]
+        assert heard == [made["CreateAigcAudioTask"][0].key, made["TextToSpeechAsync"][0].key]
+        [uri] = ran.xcom("keep_film")
+        assert sorted(track_kinds(Path(uri.removeprefix("file://")).read_bytes())) == ["soun", "vide"]

@@ -8,8 +8,12 @@ import pytest
 from airflow_provider_mps.hooks.mps import MpsHook
 
 
-def acall(action: str, params: dict[str, Any]) -> dict[str, Any]:
-    return asyncio.run(MpsHook().acall(action, params))
+def call(action: str, params: dict[str, Any], hook: MpsHook | None = None) -> dict[str, Any]:
+    return (hook or MpsHook()).call(action, params)
 
 
-CALLS = pytest.mark.parametrize("call", [lambda *arguments: MpsHook().call(*arguments), acall], ids=["sync", "async"])
+def acall(action: str, params: dict[str, Any], hook: MpsHook | None = None) -> dict[str, Any]:
+    return asyncio.run((hook or MpsHook()).acall(action, params))
+
+
+CALLS = pytest.mark.parametrize("call", [call, acall], ids=["sync", "async"])

@@ -4,19 +4,24 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from airflow_provider_mps.api.errors import InvalidArgumentError, InvalidConnectionError
+from airflow_provider_mps.api.errors import InvalidArgumentError, InvalidConnectionError, TransportError
+from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from tests.doubles.emulators import DESCRIBE
+from tests.doubles.logs import Lines
 from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.servers import LoopbackServer, hang
+from tests.doubles.task_instances import run_task
 from tests.hooks.conftest import CALLS
 
 Connect = Callable[..., None]
@@ -32,13 +37,15 @@ AS_JSON = {
     "sts_endpoint": "sts.example",
     "cos_region": "ap-guangzhou",
     "cos_endpoint": "https://cos.example",
+    "memory": "cos://cos@songs-1250000000/mps",
     "endpoint": "https://mps.example",
     "proxy": "http://proxy.example:3128",
     "verify": False,
     "timeout": 5,
     "requests_per_second": 12.5,
+    "prices": {"currency": "USD", "Kling": {"second": 0.05}},
 }
-AS_TEXT = {name: str(value) for name, value in AS_JSON.items()}
+AS_TEXT = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in AS_JSON.items()}
 
 
 def load(way: str) -> MpsHook:
@@ -57,7 +64,9 @@ def test_extra_fields_as_json_and_as_the_text_that_forms_store(
     connect(schema="https", **extra)
     settings = load(way).settings
     assert (settings.cos_region, settings.cos_endpoint) == ("ap-guangzhou", "https://cos.example")
+    assert settings.memory == "cos://cos@songs-1250000000/mps"
     assert (settings.region, settings.proxy, settings.verify) == ("ap-singapore", "http://proxy.example:3128", False)
+    assert settings.prices.by_model.keys() == {"Kling"}
     assert (settings.timeout, settings.requests_per_second) == (5.0, 12.5)
     credential = settings.credential
     assert (credential.kind, credential.role_arn) == ("assume_role", "qcs::cam::uin/1:roleName/r")
@@ -154,6 +163,12 @@ def test_the_site_in_china_takes_it(connect: Connect, monkeypatch: pytest.Monkey
     assert MpsHook().settings.region == "ap-guangzhou", "whatever the site's default is"
 
 
+@pytest.mark.parametrize("host", ["mps.internal.tencentcloudapi.com", "mps.ap-guangzhou.tencentcloudapi.com"])
+def test_a_host_inside_of_the_service_s_network_takes_its_regions(connect: Connect, host: str) -> None:
+    connect(region="ap-guangzhou", host=host, port=None, schema="https")
+    assert (MpsHook().settings.url, MpsHook().settings.region) == (f"https://{host}/", "ap-guangzhou")
+
+
 @CALLS
 @pytest.mark.parametrize(
     ("field", "fields"),
@@ -213,6 +228,9 @@ def test_the_site_in_china_takes_it(connect: Connect, monkeypatch: pytest.Monkey
         ("cos_endpoint", {"cos_endpoint": "http://cos.example"}),
         ("cos_endpoint", {"cos_endpoint": "cos.example"}),
         ("cos_endpoint", {"cos_endpoint": "https://cos.example:0"}),
+        ("cos_endpoint", {"cos_endpoint": "https://gateway.example/cos"}),
+        ("cos_endpoint", {"cos_endpoint": "https://songs-1250000000.cos.ap-singapore.myqcloud.com"}),
+        ("cos_endpoint", {"cos_endpoint": "https://songs-1250000000.cos-internal.ap-singapore.tencentcos.cn/"}),
         ("verify", {"verify": 0}),
         ("verify", {"verify": "/a\0b"}),
         ("verify", {"schema": "https", "verify": "/nowhere/ca.pem"}),
@@ -243,7 +261,7 @@ def test_an_extra_that_airflow_takes_for_an_empty_one_is_named(
 @pytest.mark.parametrize("host", ["127.0.0.1:443", "mps.example:443", "[::1]:443"])
 def test_a_port_in_the_host_is_refused_with_where_to_put_it(connect: Connect, host: str) -> None:
     connect(host=host)
-    with pytest.raises(InvalidConnectionError, match="host: give the host alone, and put 443 into port"):
+    with pytest.raises(InvalidConnectionError, match="host: give only the host, and put 443 into port"):
         MpsHook().settings  # noqa: B018
 
 
@@ -261,6 +279,37 @@ def test_a_proxy_never_sees_token_and_prompt(emulator: MpsEmulator, connect: Con
     assert (proxy.requests, emulator.requests) == ([], [])
 
 
+@CALLS
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"HTTPS_PROXY": "http://proxy.example:3128"}, "HTTPS_PROXY"),
+        ({"https_proxy": "http://proxy.example:3128"}, "https_proxy"),
+        ({"ALL_PROXY": "http://proxy.example:3128"}, "ALL_PROXY"),
+        ({"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "127.0.0.1"}, ""),
+        ({"HTTP_PROXY": "http://proxy.example:3128"}, ""),
+        ({}, ""),
+    ],
+)
+@pytest.mark.usefixtures("mps_short_waits")
+def test_where_nothing_is_reached_a_proxy_of_the_environment_that_is_not_used_is_named(
+    environment: dict[str, str], told: str, call: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("https_proxy", "all_proxy", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        connect(schema="https", port=taken.getsockname()[1])
+        with pytest.raises(TransportError) as failed:
+            call("EditMedia", {})
+    said = f"{told} is set here and is not used: put a proxy's URL into the connection's field proxy"
+    assert (said in failed.value.advice) is bool(told)
+    assert (" is set here" in failed.value.advice) is bool(told)
+
+
 @pytest.mark.parametrize(
     "conn_id", [None, "", "None", 7, b"tencent_mps_default", ["tencent_mps_default"], "a b", "\ud800"]
 )
@@ -268,7 +317,20 @@ def test_a_proxy_never_sees_token_and_prompt(emulator: MpsEmulator, connect: Con
 def test_what_is_not_the_id_of_a_connection_is_named(load: Any, conn_id: Any) -> None:
     with pytest.raises(InvalidArgumentError) as wrong:
         load(MpsHook(conn_id))
-    assert wrong.value.argument == "mps_conn_id"
+    assert wrong.value.field == "mps_conn_id"
+
+
+def test_another_address_of_this_machine_is_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    with MpsEmulator(host="127.0.0.2") as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT", json.dumps(emulator.connection))
+        assert MpsHook().test_connection()[0]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1.example", "128.0.0.1", "0.0.0.0", "localhost.example"])
+def test_no_other_machine_is(connect: Connect, host: str) -> None:
+    connect(host=host)
+    with pytest.raises(InvalidConnectionError, match="schema: plain http is only for loopback hosts"):
+        MpsHook().settings  # noqa: B018
 
 
 def test_a_connection_as_a_uri(emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +362,9 @@ def test_the_test_button_says_that_the_keys_are_good(emulator: MpsEmulator) -> N
     ("fields", "told"),
     [
         ({"password": "wrong-key"}, "MPS refused: AuthFailure.SignatureFailure"),
-        ({"login": "unknown-id"}, "MPS refused: AuthFailure.SecretIdNotFound"),
+        ({"login": "unknown-id"}, r"MPS refused: AuthFailure.SecretIdNotFound.*login \(SecretId\).* and its site"),
+        ({"schema": "https", "verify": "/nowhere/ca.pem"}, "^verify: no CA bundle at '/nowhere/ca.pem'"),
+        ({"region": ["ap-singapore"]}, "^region: must be a string, not list$"),
         ({"token": "wrong-token"}, "MPS refused: AuthFailure.TokenFailure"),
         ({"password": ""}, r"^password \(SecretKey\): is empty or has spaces around it$"),
         ({"site": "eu"}, "^site: must be one of intl, cn, not 'eu'$"),
@@ -336,6 +400,83 @@ def test_the_test_button_says_that_nobody_listens_or_answers(connect: Connect) -
         connect(port=server.server_port)
         good, message = MpsHook().test_connection()
         assert (good, "not a JSON object with Response" in message) == (False, True), message
+
+
+FILE_BACKEND = "airflow.secrets.local_filesystem.LocalFilesystemBackend"
+
+
+@pytest.fixture
+def in_a_file(
+    emulator: MpsEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., MpsHook]]:
+    """A hook whose connection is in a file, as YAML and Terraform write one: Airflow checks no field of it."""
+    configuration = pytest.importorskip("airflow.sdk.configuration", reason="other versions do not cache backends")
+    path = tmp_path / "connections.json"
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", FILE_BACKEND)
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND_KWARGS", json.dumps({"connections_file_path": str(path)}))
+
+    def written(**fields: Any) -> MpsHook:
+        path.write_text(json.dumps({"in_a_file": emulator.connection | fields}))
+        configuration.clear_secrets_backends_cache()
+        return MpsHook("in_a_file")
+
+    yield written
+    configuration.clear_secrets_backends_cache()
+
+
+@pytest.mark.parametrize("port", [str, int, float, lambda port: f" {port} "])
+def test_a_port_may_be_a_text(in_a_file: Callable[..., MpsHook], emulator: MpsEmulator, port: Any) -> None:
+    if port is float:
+        with pytest.raises(InvalidConnectionError, match="in_a_file, port: must be a number from 1 to 65535"):
+            in_a_file(port=443.5).settings  # noqa: B018
+        return
+    assert in_a_file(port=port(emulator.port)).test_connection()[0]
+
+
+@CALLS
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("port", {"port": "https"}),
+        ("port", {"port": "4_4_3"}),
+        ("port", {"port": True}),
+        ("port", {"port": ["443"]}),
+        ("port", {"port": {"number": 443}}),
+        ("host", {"host": 127}),
+        ("host", {"host": ["127.0.0.1"]}),
+        ("schema", {"schema": True}),
+        ("login (SecretId)", {"login": 12345}),
+        ("login (SecretId)", {"login": {"id": "x"}}),
+        ("password (SecretKey)", {"password": 12345}),
+        *((name, {name: value}) for name in CONNECTION_FIELDS for value in ([1], {"a": 1})),
+    ],
+)
+def test_a_field_of_a_wrong_type_is_named_or_the_connection_is(
+    in_a_file: Callable[..., MpsHook], emulator: MpsEmulator, call: Any, field: str, fields: dict[str, Any]
+) -> None:
+    own = {"extra": emulator.connection["extra"] | fields} if field in CONNECTION_FIELDS else fields
+    with pytest.raises(InvalidConnectionError) as wrong:
+        call(DESCRIBE, {"TaskId": "any"}, hook=in_a_file(**own))
+    # Of some of them Airflow itself cannot make a connection: it says that there is none, and so does the error.
+    assert re.search(
+        rf"in_a_file, {re.escape(field)}(\.\w+)?: |in_a_file: Airflow has none .*cannot read it", str(wrong.value)
+    )
+    assert emulator.requests == []
+
+
+@CALLS
+def test_no_connection_at_all_is_three_lines_with_one_to_copy(logged: Lines, call: Any) -> None:
+    with pytest.raises(InvalidConnectionError) as wrong:
+        call(DESCRIBE, {"TaskId": "any"}, hook=MpsHook("nowhere"))
+    assert str(wrong.value) == "Connection nowhere: Airflow has none of this id, or cannot read it"
+    with pytest.raises(InvalidConnectionError) as ended:
+        run_task(CreateAigcAudioTaskOperator(task_id="create", mps_conn_id="nowhere", **MUSIC_ARGUMENTS))
+    assert not isinstance(ended.value, AirflowFailException), "Airflow says the same of a server that is away"
+    assert logged.errors[-3:] == [
+        "Connection nowhere: Airflow has none of this id, or cannot read it",
+        "Nothing was sent to MPS, and nothing is billed",
+        "airflow connections add nowhere --conn-type tencent_mps --conn-login ID --conn-password KEY",
+    ]
 
 
 def test_the_test_button_when_there_is_no_such_connection(airflow_db: None) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.api.client import MpsClient
 from airflow_provider_mps.api.errors import ApiError, CredentialError
+from airflow_provider_mps.api.wire.client import MpsClient
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger

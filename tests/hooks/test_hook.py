@@ -5,8 +5,9 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,17 +17,17 @@ from airflow_provider_mps.api.errors import (
     InvalidArgumentError,
     InvalidConnectionError,
     MpsError,
+    RunningLoopError,
     UnreadableAnswerError,
 )
-from airflow_provider_mps.api.loop import RunningLoopError
-from airflow_provider_mps.api.tasks import TaskState
+from airflow_provider_mps.api.tasks import FAMILIES, TaskState
 from airflow_provider_mps.compat import AirflowException, AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from tests.doubles.airflows import alarm
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.logs import Lines
-from tests.doubles.seen import MUSIC, MUSIC_ARGUMENTS
+from tests.doubles.seen import FILM, FILM_ARGUMENTS, MUSIC, MUSIC_ARGUMENTS, PICTURE, PICTURE_ARGUMENTS
 from tests.doubles.servers import LoopbackServer, hang
 from tests.hooks.conftest import CALLS, acall
 
@@ -50,21 +51,23 @@ def test_call_repeats_reads_and_only_reads(emulator: MpsEmulator, call: Any) -> 
     assert (emulator.count(DESCRIBE), emulator.count("ManageTask")) == (2, 1)
 
 
-def acreate_aigc_audio_task(**fields: Any) -> str:
-    return asyncio.run(MpsHook().acreate_aigc_audio_task(**fields))
+def acreate_task(kind: str, **fields: Any) -> str:
+    return asyncio.run(MpsHook().acreate_task(kind, **fields))
 
 
-def adescribe_aigc_audio_task(task_id: str) -> Any:
-    return asyncio.run(MpsHook().adescribe_aigc_audio_task(task_id))
+def adescribe_task(kind: str, task_id: str) -> Any:
+    return asyncio.run(MpsHook().adescribe_task(kind, task_id))
 
 
 METHODS: dict[str, Callable[[], Any]] = {
     "call": lambda: MpsHook().call(CREATE, MUSIC),
     "acall": lambda: acall(CREATE, MUSIC),
     "create_aigc_audio_task": lambda: MpsHook().create_aigc_audio_task(**MUSIC_ARGUMENTS),
-    "acreate_aigc_audio_task": lambda: acreate_aigc_audio_task(**MUSIC_ARGUMENTS),
+    "create_task": lambda: MpsHook().create_task("aigc_audio", **MUSIC_ARGUMENTS),
+    "acreate_task": lambda: acreate_task("aigc_audio", **MUSIC_ARGUMENTS),
     "describe_aigc_audio_task": lambda: MpsHook().describe_aigc_audio_task("one"),
-    "adescribe_aigc_audio_task": lambda: adescribe_aigc_audio_task("one"),
+    "describe_task": lambda: MpsHook().describe_task("aigc_audio", "one"),
+    "adescribe_task": lambda: adescribe_task("aigc_audio", "one"),
 }
 EACH_METHOD = pytest.mark.parametrize("method", METHODS)
 
@@ -112,12 +115,12 @@ def test_an_execution_timeout_while_a_create_is_under_way_is_not_retried(method:
     assert len(emulator.tasks) == 1
 
 
-@pytest.mark.parametrize("method", ["acall", "acreate_aigc_audio_task"])
+@pytest.mark.parametrize("method", ["acall", "acreate_task"])
 def test_nor_is_a_timeout_of_asyncio(method: str, emulator: MpsEmulator) -> None:
     emulator.fault("hang_after")
     calls: dict[str, Callable[[], Any]] = {
         "acall": lambda: MpsHook().acall(CREATE, MUSIC),
-        "acreate_aigc_audio_task": lambda: MpsHook().acreate_aigc_audio_task(**MUSIC_ARGUMENTS),
+        "acreate_task": lambda: MpsHook().acreate_task("aigc_audio", **MUSIC_ARGUMENTS),
     }
 
     async def create() -> None:
@@ -134,7 +137,8 @@ def test_a_sync_method_in_an_event_loop_names_its_async_twin(method: str, emulat
     async def dag_author() -> None:
         METHODS[method]()
 
-    with pytest.raises(RunningLoopError, match=rf"await MpsHook\.a{method} instead") as refused:
+    twin = f"a{method.replace('aigc_audio_', '')}"
+    with pytest.raises(RunningLoopError, match=rf"await MpsHook\.{twin} instead") as refused:
         asyncio.run(dag_author())
     assert isinstance(refused.value, AirflowFailException)
     assert emulator.requests == []
@@ -146,33 +150,72 @@ def test_an_unknown_action_is_the_services_to_refuse(emulator: MpsEmulator, call
         call("CreateSomethingNew", {})
 
 
-@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-def test_create_and_describe(emulator: MpsEmulator, logged: Lines, is_async: bool) -> None:
-    hook = MpsHook()
-    create = acreate_aigc_audio_task if is_async else hook.create_aigc_audio_task
-    describe = adescribe_aigc_audio_task if is_async else hook.describe_aigc_audio_task
-    task_id = create(**MUSIC_ARGUMENTS, additional_parameters={"n": 2})
-    assert task_id == emulator.tasks[0].task_id
-    assert len(logged.of(task_id)) == 1, "if the task fails afterwards, the log alone has it"
-    assert emulator.requests[0].params == MUSIC | {"AdditionalParameters": '{"n": 2}'}
+KINDS = {
+    "aigc_audio": (MUSIC_ARGUMENTS, MUSIC),
+    "aigc_video": (FILM_ARGUMENTS, FILM),
+    "aigc_image": (PICTURE_ARGUMENTS, PICTURE),
+}
+CREATES: dict[str, Callable[..., str]] = {
+    "create_task": lambda kind, **fields: MpsHook().create_task(kind, **fields),
+    "acreate_task": acreate_task,
+    "create_aigc_audio_task": lambda kind, **fields: MpsHook().create_aigc_audio_task(**cast("Any", fields)),
+}
+DESCRIBES: dict[str, Callable[..., Any]] = {
+    "describe_task": lambda kind, task_id: MpsHook().describe_task(kind, task_id),
+    "adescribe_task": adescribe_task,
+    "describe_aigc_audio_task": lambda kind, task_id: MpsHook().describe_aigc_audio_task(task_id),
+}
 
-    done = emulator.add_task(wait_seconds=0, run_seconds=0)
-    status = describe(done)
+
+@pytest.mark.parametrize(
+    ("method", "kind"), [*product(("create_task", "acreate_task"), KINDS), ("create_aigc_audio_task", "aigc_audio")]
+)
+def test_create(emulator: MpsEmulator, logged: Lines, method: str, kind: str) -> None:
+    arguments, params = KINDS[kind]
+    task_id = CREATES[method](kind, **arguments, additional_parameters={"n": 2})
+    assert task_id == emulator.tasks[0].task_id
+    assert len(logged.of(task_id)) == 1, "if the task fails afterwards, only the log has it"
+    assert emulator.requests[0].params == params | {"AdditionalParameters": '{"n": 2}'}
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [*product(("describe_task", "adescribe_task"), FAMILIES), ("describe_aigc_audio_task", "aigc_audio")],
+)
+def test_describe(emulator: MpsEmulator, method: str, kind: str) -> None:
+    done = emulator.add_task(kind, wait_seconds=0, run_seconds=0)
+    status = DESCRIBES[method](kind, done)
     assert (status.task_id, status.state, status.message) == (done, TaskState.DONE, "")
     assert status.state.value == "DONE"
-    assert list(status.urls) == [info["Url"] for info in status.response["AudioInfos"]]
+    assert status.urls
     assert status.response["RequestId"]
     assert status.urls[0] not in repr(status)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        status.message = "changed"  # type: ignore[misc]
+        status.message = "changed"
 
 
-@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-def test_create_checks_its_arguments(emulator: MpsEmulator, is_async: bool) -> None:
-    create: Any = acreate_aigc_audio_task if is_async else MpsHook().create_aigc_audio_task
+@pytest.mark.parametrize("method", CREATES)
+def test_create_checks_its_arguments(emulator: MpsEmulator, method: str) -> None:
     with pytest.raises(InvalidArgumentError, match="promt: is not an argument of CreateAigcAudioTask") as refused:
-        create(promt="rain")
+        CREATES[method]("aigc_audio", promt="rain")
     assert isinstance(refused.value, AirflowFailException)
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize("kind", ["music", "", None, ["aigc_audio"]])
+@pytest.mark.parametrize("method", ["create_task", "acreate_task", "describe_task", "adescribe_task"])
+def test_an_unknown_kind_is_refused_by_name(emulator: MpsEmulator, method: str, kind: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"kind: must be one of aigc_audio, ") as refused:
+        CREATES[method](kind, **MUSIC_ARGUMENTS) if method in CREATES else DESCRIBES[method](kind, "one")
+    assert isinstance(refused.value, AirflowFailException)
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize("method", DESCRIBES)
+def test_a_task_of_another_kind_is_not_asked_for(emulator: MpsEmulator, method: str) -> None:
+    film = emulator.add_task("aigc_video")
+    with pytest.raises(InvalidArgumentError, match=f"mps_task_id: {film} is of the kind AIGC video"):
+        DESCRIBES[method]("aigc_audio", film)
     assert emulator.requests == []
 
 

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import redact
 
 from airflow_provider_mps.compat import XCom
 from airflow_provider_mps.emulator import MpsEmulator
+from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.links.mps import ListenLink, MpsConsoleLink, StoredInCosLink, ViewLink, WatchLink
 from airflow_provider_mps.operators.mps import (
     CreateAigcAudioTaskOperator,
@@ -22,11 +23,17 @@ from airflow_provider_mps.operators.mps import (
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
 from tests.doubles.logs import Lines
 from tests.doubles.task_instances import State, TaskInstance, run_task
-from tests.doubles.ways import WAITINGS, Waiting
+from tests.doubles.ways import CREATES_IN_TURN, WAITINGS, WAITINGS_IN_TURN, Waiting
 
 CONN_ID = "tencent_mps_default"
 STORE = {"CosBucketName": "films-1250000000", "CosBucketRegion": "ap-singapore", "CosBucketPath": "parts"}
-RESULT = {"aigc_audio": ("Listen", ".wav"), "aigc_video": ("Watch", ".mp4"), "aigc_image": ("View", ".png")}
+RESULT = {
+    "aigc_audio": ("Listen", ".wav"),
+    "aigc_video": ("Watch", ".mp4"),
+    "aigc_image": ("View", ".png"),
+    "text_to_speech": ("Listen", ".wav"),
+    "design_voice": ("Listen", ".wav"),
+}
 CONSOLE = "https://console.tencentcloud.com"
 
 
@@ -41,7 +48,7 @@ def links(waiting: Waiting, emulator: MpsEmulator, **arguments: Any) -> dict[str
 
     outcome = TaskInstance(make).run()
     assert outcome.state is State.SUCCESS, outcome.errors
-    return {link.name: link.get_link(made[-1], ti_key=None) for link in made[-1].operator_extra_links}
+    return {link.name: link.get_link(made[-1], ti_key=None) for link in type(made[-1]).operator_extra_links}
 
 
 def leads_to(found: dict[str, str]) -> tuple[str, dict[str, list[str]]]:
@@ -50,7 +57,9 @@ def leads_to(found: dict[str, str]) -> tuple[str, dict[str, list[str]]]:
     return page, parse_qs(query)
 
 
-@pytest.mark.parametrize("waiting", [waiting for waiting in WAITINGS if waiting.cls.family.kind in RESULT], ids=str)
+@pytest.mark.parametrize(
+    "waiting", [waiting for waiting in WAITINGS_IN_TURN if waiting.cls.family.kind in RESULT], ids=str
+)
 def test_the_result_of_an_aigc_task(waiting: Waiting, emulator: MpsEmulator) -> None:
     name, suffix = RESULT[waiting.cls.family.kind]
     found = links(waiting, emulator)
@@ -60,10 +69,21 @@ def test_the_result_of_an_aigc_task(waiting: Waiting, emulator: MpsEmulator) -> 
     assert found["Stored in COS"] == "", "it was not stored there"
 
 
-CONSOLE_PAGES = {"media": "/mps/tasks/vod-list"}
+@pytest.mark.parametrize(("site", "console"), [("intl", CONSOLE), ("cn", "https://console.cloud.tencent.com")])
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [("aigc_audio", "/mps/aigc/tasks"), ("media", "/mps/tasks/vod-list"), ("process_image", "/mps/tasks/vod-list")],
+)
+def test_the_console_lists_such_tasks(
+    kind: str, path: str, site: str, console: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_account = {"conn_type": "tencent_mps", "login": "id", "password": "key", "extra": {"site": site}}
+    monkeypatch.setenv("AIRFLOW_CONN_REAL", json.dumps(of_account))
+    [family] = {waiting.cls.family for waiting in WAITINGS if waiting.cls.family.kind == kind}
+    assert family.console_url(MpsHook("real").settings) == f"{console}{path}"
 
 
-@pytest.mark.parametrize("waiting", WAITINGS, ids=str)
+@pytest.mark.parametrize("waiting", WAITINGS_IN_TURN, ids=str)
 def test_from_the_first_second_of_the_wait_there_is_a_link_to_the_console(
     waiting: Waiting, emulator: MpsEmulator
 ) -> None:
@@ -77,11 +97,33 @@ def test_from_the_first_second_of_the_wait_there_is_a_link_to_the_console(
     instance = waiting.task_instance(emulator, CONN_ID)
     sent_before = len(emulator.requests)
     assert Watched(instance.make).run().state is State.SUCCESS
-    url = CONSOLE + CONSOLE_PAGES.get(waiting.cls.family.kind, "/mps/aigc/tasks")
-    assert pushed[0] == {"key": MpsConsoleLink().xcom_key, "value": url, "sent": sent_before}
+    own_page = f"{emulator.url}/"
+    assert pushed[0] == {"key": MpsConsoleLink().xcom_key, "value": own_page, "sent": sent_before}
 
 
-@pytest.mark.parametrize("waiting", WAITINGS, ids=str)
+@pytest.mark.parametrize("waiting", WAITINGS[:1] + WAITINGS[-1:], ids=str)
+def test_with_a_backend_of_xcoms_there_is_none_until_airflow_writes_it(
+    waiting: Waiting, emulator: MpsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page reads what is in the database, which then is the name of a file of the backend's."""
+
+    class XComObjectStorageBackend(XCom):  # type: ignore[misc]
+        pass
+
+    monkeypatch.setattr("airflow_provider_mps.execution.waiting.XCom", XComObjectStorageBackend)
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(waiting.task_instance(emulator, CONN_ID).make())
+        return made[-1]
+
+    outcome = TaskInstance(make, retries=0).run()
+    assert outcome.state is State.SUCCESS
+    assert MpsConsoleLink().xcom_key not in outcome.xcoms
+    assert opened(MpsConsoleLink(), made[-1]) == f"{emulator.url}/", "what Airflow writes at the end"
+
+
+@pytest.mark.parametrize("waiting", WAITINGS_IN_TURN, ids=str)
 def test_the_link_to_the_console_stays_when_the_wait_fails(waiting: Waiting, emulator: MpsEmulator) -> None:
     instance = waiting.task_instance(emulator, CONN_ID)
     emulator.fault("error", waiting.describe, code="UnauthorizedOperation", times=None)
@@ -92,14 +134,14 @@ def test_the_link_to_the_console_stays_when_the_wait_fails(waiting: Waiting, emu
         return made[-1]
 
     assert TaskInstance(make, retries=0).run().state is State.FAILED
-    assert opened(MpsConsoleLink(), made[-1]).startswith(CONSOLE)
+    assert opened(MpsConsoleLink(), made[-1]) == f"{emulator.url}/"
 
 
 @pytest.mark.parametrize("waiting", [waiting for waiting in WAITINGS if waiting.cls is EditMediaOperator], ids=str)
 def test_the_film_of_an_edit_is_watched_where_it_is_stored(waiting: Waiting, emulator: MpsEmulator) -> None:
     found = links(waiting, emulator)
     assert (found["Listen"], found["View"]) == ("", "")
-    answer = httpx.get(found["Watch"])
+    answer = httpx.get(found["Watch"], timeout=60)
     assert (answer.status_code, answer.content[4:8]) == (200, b"ftyp")
 
 
@@ -111,14 +153,18 @@ def test_a_transfer_leads_to_what_it_has_read_for_no_browser_opens_where_it_kept
     run_task(keep)
     found = {link.name: opened(link, keep) for link in keep.operator_extra_links}
     assert (found["Watch"], found["View"]) == ("", "")
-    assert httpx.get(found["Listen"]).content == next(tmp_path.iterdir()).read_bytes()
+    assert httpx.get(found["Listen"], timeout=60).content == next(tmp_path.iterdir()).read_bytes()
 
 
-@pytest.mark.parametrize("waiting", [waiting for waiting in WAITINGS if waiting.way.creates], ids=str)
+STORES = [each for each in CREATES_IN_TURN if {"store_cos_param", "output_cos"} & each.cls.request.fields.keys()]
+
+
+@pytest.mark.parametrize("waiting", STORES, ids=str)
 def test_what_an_operator_had_stored_in_cos(waiting: Waiting, emulator: MpsEmulator) -> None:
     arguments = {"store_cos_param": STORE} if "store_cos_param" in waiting.cls.request.fields else {}
     console, query = leads_to(links(waiting, emulator, **arguments))
-    folder = {"ProcessMediaOperator": "/", "EditMediaOperator": "/films"}.get(waiting.cls.__name__, "/parts")
+    folders = {"ProcessMediaOperator": "/", "EditMediaOperator": "/films", "ProcessImageOperator": "/pictures"}
+    folder = folders.get(waiting.cls.__name__, "/parts")
     assert console == f"{CONSOLE}/cos/bucket"
     assert query == {"bucket": ["films-1250000000"], "region": ["ap-singapore"], "path": [folder]}
 
@@ -129,6 +175,20 @@ def test_what_an_operator_had_stored_in_cos(waiting: Waiting, emulator: MpsEmula
 def test_what_a_sensor_found_stored_in_cos(waiting: Waiting, emulator: MpsEmulator) -> None:
     console, query = leads_to(links(waiting, emulator))
     assert (console, query["bucket"]) == (f"{CONSOLE}/cos/bucket", ["sample"])
+
+
+@pytest.mark.parametrize("waiting", [each for each in WAITINGS if each.cls.family.kind == "aigc_audio"], ids=str)
+def test_nothing_leads_into_the_store_of_mps_itself(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
+    with MpsEmulator(results_signed=False) as emulator:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(emulator.connection))
+        instance = waiting.task_instance(emulator, CONN_ID)
+        operator = instance.make()
+        _, xcoms = run_task(operator)
+        # A sensor does not know whose bucket it is.
+        assert ("cos_uris" in xcoms) is not waiting.way.creates
+    assert opened(StoredInCosLink(), operator) == ""
+    # So it cannot tell who may sign for it, either; whoever created the task can.
+    assert (opened(ListenLink(), operator) == xcoms["audio_urls"][0]) is waiting.way.creates
 
 
 @pytest.mark.parametrize(("site", "console"), [("intl", CONSOLE), ("cn", "https://console.cloud.tencent.com")])
@@ -146,7 +206,7 @@ RESULT_LINKS = [ListenLink(), WatchLink(), ViewLink()]
 
 def in_bucket(url: str, conn_id: str = CONN_ID) -> Any:
     """An operator whose result has this URL, as it stands on the worker after its last try."""
-    operator = CreateAigcImageTaskOperator(task_id="create", prompt="a fox", mps_conn_id=conn_id)
+    operator = CreateAigcImageTaskOperator(task_id="create", prompt="a fox", mps_conn_id=conn_id, store_cos_param=STORE)
     operator.files = {link.key: [url] for link in RESULT_LINKS}
     return operator
 
@@ -179,7 +239,7 @@ def test_a_result_in_the_user_s_own_bucket_opens(link: Any, emulator: MpsEmulato
     found = opened(link, in_bucket(bare))
     assert logged.lines
     assert [line for line in [*logged.lines, *logged.arguments] if "X-Amz" in line or "AWS4" in line] == []
-    answer = httpx.get(found)
+    answer = httpx.get(found, timeout=60)
     assert (answer.status_code, answer.content[:4]) == (200, b"RIFF")
     assert parse_qs(urlsplit(found).query)["X-Amz-Expires"] == ["3600"]
     assert "X-Amz" not in json.dumps(xcoms)

@@ -5,6 +5,7 @@ Only ``pytest tests/live`` knows these options: the whole suite cannot reach a r
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from tests.doubles.seen import MUSIC_ARGUMENTS
-from tests.live.guard import Facts, ceiling
+from tests.live.guard import Facts, ceiling, counts_together
 
 DEFAULT = "AIRFLOW_CONN_TENCENT_MPS_DEFAULT"
 NO_ACCOUNT = f"`make live` needs a connection in {DEFAULT}; nothing was sent"
@@ -29,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if is_live(config):
+        folder = tempfile.TemporaryDirectory(prefix="mps-live-")
+        config.add_cleanup(folder.cleanup)
+        counts_together(Path(folder.name))
         config.option.tbstyle = "short"  # longer ones show a test's arguments, such as URLs and the connection
 
 
@@ -104,7 +108,7 @@ def agreed(request: pytest.FixtureRequest) -> int:
             f"\nThis sends up to {needed} creates to {settings.account}. MPS bills what it makes of them.\n"
             "Send them? [yes/no] "
         )
-    except EOFError:  # nobody is there to ask
+    except (EOFError, OSError):  # nobody is there to ask, as in a process of pytest-xdist
         answer = ""
     finally:
         capture.resume_global_capture()

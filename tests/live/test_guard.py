@@ -1,4 +1,4 @@
-"""`make live` asks before it spends, keeps to its ceiling and writes down facts alone. Its account is an emulator's."""
+"""`make live` asks before it spends, keeps to its ceiling and writes down only facts. Its account is an emulator's."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_mps.api.errors import is_read
+from airflow_provider_mps.api.codes import is_read
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
@@ -25,9 +25,12 @@ BUCKET = "songs-1250000000"
 def live(folder: Path, *options: str, answer: str = "", paths: str = "tests/live", **given: str) -> tuple[int, str]:
     """What `make live` runs, in another folder: its exit code, and what it says."""
     command = [sys.executable, "-m", "pytest", f"--config-file={ROOT}/pyproject.toml", f"--rootdir={ROOT}"]
-    command += ["-p", "no:cacheprovider", "-m", "live", "--live", *options, f"{ROOT}/{paths}"]
+    command += ["-p", "no:cacheprovider", "-p", "airflow_provider_mps.emulator.pytest_plugin", "-m", "live", "--live"]
+    command += [*options, f"{ROOT}/{paths}"]
+    given |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # others' plugins take a second to import
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     done = subprocess.run(
-        command, cwd=folder, input=answer, env=os.environ | given, capture_output=True, text=True, timeout=300
+        command, cwd=folder, input=answer, env=ours | given, capture_output=True, text=True, timeout=300
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -41,10 +44,9 @@ def creates(emulator: MpsEmulator) -> list[str]:
     return [request.action for request in emulator.requests if not is_read(request.action) and request.action != "file"]
 
 
-@pytest.mark.parametrize("answer", ["y\n", ""], ids=["half a yes", "nobody there"])
-def test_it_asks_first_and_without_a_yes_sends_nothing(emulator, tmp_path, answer):
-    code, said = live(tmp_path, answer=answer, MPS_LIVE_CONNECTION=account(emulator), MPS_LIVE_BUCKET=BUCKET)
-    assert "sends up to 9 creates to 127.0.0.1" in said
+def test_it_asks_first_and_at_half_a_yes_sends_nothing(emulator, tmp_path):
+    code, said = live(tmp_path, answer="y\n", MPS_LIVE_CONNECTION=account(emulator), MPS_LIVE_BUCKET=BUCKET)
+    assert "sends up to 10 creates to 127.0.0.1" in said
     assert code == 1
     assert emulator.requests == []
     assert list(tmp_path.iterdir()) == []
@@ -53,7 +55,7 @@ def test_it_asks_first_and_without_a_yes_sends_nothing(emulator, tmp_path, answe
 def test_after_a_yes_it_sends_no_more_than_it_said_and_writes_facts_without_secrets(emulator, tmp_path):
     code, said = live(tmp_path, answer="yes\n", MPS_LIVE_CONNECTION=account(emulator), MPS_LIVE_BUCKET=BUCKET)
     assert code == 0, said
-    assert len(creates(emulator)) == 9
+    assert len(creates(emulator)) == 10
     (written,) = (tmp_path / "build").iterdir()
     facts = written.read_text()
     assert "| ProcessMedia answers InvalidParameterValue.SessionId to a SessionId that was used before. | seen" in facts
@@ -65,7 +67,7 @@ def test_after_a_yes_it_sends_no_more_than_it_said_and_writes_facts_without_secr
 
 def test_a_test_that_fails_shows_no_secret_and_what_was_learned_before_is_written(emulator, tmp_path):
     emulator.fault("file_expired", times=None)
-    code, said = live(tmp_path, "--live-creates=9", MPS_LIVE_CONNECTION=account(emulator), MPS_LIVE_BUCKET=BUCKET)
+    code, said = live(tmp_path, "--live-creates=10", MPS_LIVE_CONNECTION=account(emulator), MPS_LIVE_BUCKET=BUCKET)
     assert (code, "ExpiredUrlError" in said) == (1, True)
     (written,) = (tmp_path / "build").iterdir()
     assert "Results in the user's bucket come without a query" in written.read_text()
@@ -84,14 +86,26 @@ def test_a_test_that_fails_shows_no_key(emulator, tmp_path):
 def test_without_a_bucket_only_what_needs_none_is_asked_for_and_run(emulator, tmp_path):
     code, said = live(tmp_path, answer="yes\n", MPS_LIVE_CONNECTION=account(emulator), MPS_LIVE_BUCKET="")
     assert code == 0, said
-    assert "sends up to 2 creates" in said
-    assert creates(emulator) == [CREATE] * 2
+    assert "sends up to 3 creates" in said
+    assert creates(emulator) == [CREATE] * 3
 
 
 def test_an_answer_in_advance_is_a_ceiling(emulator, tmp_path):
     code, said = live(tmp_path, "--live-creates=1", MPS_LIVE_CONNECTION=account(emulator), MPS_LIVE_BUCKET="")
     assert (code, creates(emulator)) == (1, [CREATE])
     assert "CreateAigcAudioTask was not sent: the ceiling of 1 creates is reached" in said
+
+
+def test_the_ceiling_holds_however_many_processes_run_the_tests(emulator, tmp_path):
+    """Both run every test: they would send six creates."""
+    spread = ("-p", "xdist.plugin", "--dist", "each", "-n")
+    given = {"MPS_LIVE_CONNECTION": account(emulator), "MPS_LIVE_BUCKET": ""}
+    code, said = live(tmp_path, *spread, "2", "--live-creates=2", **given)
+    assert (code, creates(emulator)) == (1, [CREATE] * 2)
+    assert "the ceiling of 2 creates is reached" in said
+    emulator.reset()
+    live(tmp_path, *spread, "1", answer="yes\n", **given)
+    assert creates(emulator) == [], "a process that cannot ask sends nothing"
 
 
 def test_without_a_connection_nothing_is_run(tmp_path):

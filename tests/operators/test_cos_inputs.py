@@ -67,7 +67,14 @@ class TestInput:
         assert outcome.state is State.SUCCESS, outcome.errors
         assert self.sent(emulator) == COS_INPUT
 
-    @pytest.mark.parametrize("url", [f"{URL}?q-signature=1", "https://a.example/in/a%20film.mp4"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            f"{URL}?q-signature=1",
+            "https://a.example/in/a%20film.mp4",
+            "https://films-1250000000.cos.accelerate.myqcloud.com/in/a%20film.mp4",
+        ],
+    )
     def test_any_other_url_is_a_url(
         self, operator: Any, argument: str, others: Any, url: str, emulator: MpsEmulator
     ) -> None:
@@ -75,7 +82,7 @@ class TestInput:
         if argument == "input_cos":
             [error] = outcome.errors
             assert isinstance(error, InvalidArgumentError)
-            assert (error.argument, emulator.requests) == ("input_cos", [])
+            assert (error.field, emulator.requests) == ("input_cos", [])
         else:
             assert self.sent(emulator) == {"Type": "URL", "UrlInputInfo": {"Url": url}}
 
@@ -93,5 +100,5 @@ class TestInput:
     ) -> None:
         [error] = self.run(operator, argument, named, others | {"cos_region": region}).errors
         assert isinstance(error, InvalidArgumentError)
-        assert error.argument == (blamed or argument)
+        assert error.field == (blamed or argument)
         assert emulator.requests == []

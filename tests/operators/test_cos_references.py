@@ -99,7 +99,7 @@ def test_mps_gets_a_url_that_opens(
     outcome = run(cls, prompt="rain", **{argument: given(form.replace("NAME", name))})
     assert outcome.state is State.SUCCESS, outcome.errors
     [sent] = creates(emulator)
-    answer = httpx.get(found(sent))
+    answer = httpx.get(found(sent), timeout=60)
     assert (answer.status_code, answer.content[:4]) == (200, b"RIFF")
 
 
@@ -142,7 +142,7 @@ def test_what_is_signed_or_somewhere_else_is_left_alone(emulator: MpsEmulator, u
 def test_the_hook_signs_as_well(emulator: MpsEmulator, connect: Connect, name: str) -> None:
     connect(cos_region=REGION)
     MpsHook().create_aigc_audio_task(audio_infos=[URI.replace("NAME", name)])
-    assert httpx.get(creates(emulator)[-1]["AudioInfos"][0]["AudioUrl"]).status_code == 200
+    assert httpx.get(creates(emulator)[-1]["AudioInfos"][0]["AudioUrl"], timeout=60).status_code == 200
 
 
 def test_a_retry_is_the_same_request_whoever_signs_it(emulator: MpsEmulator, connect: Connect) -> None:
@@ -195,7 +195,7 @@ def test_without_botocore_the_argument_is_named(
     [error] = run(cls, **{argument: given(URI)}, cos_region=REGION).errors
     assert isinstance(error, InvalidArgumentError)
     assert isinstance(error, AirflowFailException)
-    assert (error.argument, "airflow-provider-mps[cos]" in str(error)) == (argument, True)
+    assert (error.field, "airflow-provider-mps[cos]" in str(error)) == (argument, True)
     assert emulator.requests == []
 
 
@@ -213,5 +213,5 @@ def test_without_botocore_the_argument_is_named(
 def test_what_cannot_be_signed_is_named(emulator: MpsEmulator, reference: str, region: Any, named: str) -> None:
     [error] = run(CreateAigcVideoTaskOperator, image_url=reference, cos_region=region).errors
     assert isinstance(error, InvalidArgumentError)
-    assert error.argument == named
+    assert error.field == named
     assert emulator.requests == []

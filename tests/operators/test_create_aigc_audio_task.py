@@ -88,6 +88,7 @@ def test_the_deferral_carries_what_it_takes_to_go_on(emulator: MpsEmulator) -> N
         "xcoms": None,
         "store_cos_param": None,
         "asked": {"model": MUSIC_ARGUMENTS["model_name"], "version": MUSIC_ARGUMENTS["model_version"]},
+        "stay": 8.0,
     }
     assert deferred.value.trigger.accepted_at == pytest.approx(time.time(), abs=60)
     event = first_event(trigger_of(deferred.value))

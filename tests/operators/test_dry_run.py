@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.api.errors import InvalidArgumentError
+from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import (
     CreateAigcAudioTaskOperator,
     CreateAigcImageTaskOperator,
     ProcessMediaOperator,
 )
 from tests.doubles.logs import Lines
+from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.servers import Handler, LoopbackServer
 from tests.doubles.task_instances import run_task
 
@@ -64,14 +66,32 @@ def test_a_dry_run_shows_no_secret(server: LoopbackServer, logged: Lines) -> Non
         task_id="process",
         input_url="https://host.example/a.mp4?q-signature=hush",
         media_process_task={"Definition": 1, "AwsS3SecretKey": "hush", "Parts": [{"access_token": "hush"}]},
-        task_notify_config={"NotifyType": "URL", "NotifyUrl": "https://me.example/?t=hush", "NotifyKey": "hush"},
+        task_notify_config={"NotifyType": "URL", "NotifyUrl": "https://me.example/hooks/hush", "NotifyKey": "hush"},
     ).dry_run()
+    aes = {"Uri": "https://keys.example/1?t=hush", "Key": "hush", "Vector": "hush"}
+    speke = {"ResourceId": "film-1", "KeyServerUrl": "https://keys.example/hush", "Vector": "hush"}
+    for drm in ({"Type": "simpleaes", "SimpleAesDrm": aes}, {"Type": "fairplay", "SpekeDrm": speke}):
+        ProcessMediaOperator(
+            task_id="process",
+            input_url="https://host.example/a.mp4",
+            output_cos={"Bucket": "films-1250000000", "Region": "ap-singapore"},
+            media_process_task={"AdaptiveDynamicStreamingTaskSet": [{"Definition": 10, "DrmInfo": drm}]},
+        ).dry_run()
     CreateAigcAudioTaskOperator(
         task_id="create", prompt="rain", scene_type="music", additional_parameters='{"password": "hush", "n": 2}'
     ).dry_run()
     told = "\n".join(logged.lines)
     assert "hush" not in told
-    for part in ('"Url": "https://host.example/a.mp4?..."', '"NotifyKey": "***"', '"Definition": 1', 'n\\": 2'):
+    for part in (
+        '"Url": "https://host.example/a.mp4?..."',
+        '"NotifyUrl": "https://me.example/..."',
+        '"NotifyKey": "***"',
+        '"Definition": 1',
+        'n\\": 2',
+        '"Uri": "https://keys.example/1?..."',
+        '"Vector": "***"',
+        '"ResourceId": "film-1"',
+    ):
         assert part in told
 
 
@@ -114,3 +134,30 @@ def test_fewer_images_than_were_asked_for_are_warned_about(
     )
     assert xcoms["image_urls"] == ["https://host.example/a.png"]
     assert len(logged.of("Task 24000145-AigcImage-1: asked for 4 images, got 1")) == 1
+
+
+WILL_NOT_WAIT = "wait_for_completion=False that this Airflow task does not wait"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "by_default", "warned"),
+    [
+        ({"deferrable": True}, "False", True),
+        ({"deferrable": True, "wait_for_completion": True}, "False", False),
+        ({}, "False", False),
+        ({"deferrable": True}, "True", False),  # by Airflow's configuration; nobody has asked for a wait
+    ],
+)
+def test_a_create_that_was_asked_how_to_wait_and_not_to_wait_says_so_before_it_pays(
+    emulator: MpsEmulator,
+    logged: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: dict[str, Any],
+    by_default: str,
+    warned: bool,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", by_default)
+    run_task(CreateAigcAudioTaskOperator(task_id="create", poll_interval=0.1, **MUSIC_ARGUMENTS, **arguments))
+    [submitted] = [number for number, line in enumerate(logged.lines) if "Submitted CreateAigcAudioTask" in line]
+    assert any(WILL_NOT_WAIT in line for line in logged.lines[:submitted]) is warned
+    assert any(WILL_NOT_WAIT in line for line in logged.warnings) is warned

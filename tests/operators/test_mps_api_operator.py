@@ -1,7 +1,8 @@
 """Any other action: the whole answer is returned, reads are repeated, and nothing else is, in doubt."""
 
-import json
+import base64
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, Inva
 from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import MpsApiOperator
+from tests.doubles.airflows import DAG
 from tests.doubles.seen import PICTURE
 from tests.doubles.servers import Handler, LoopbackServer
 from tests.doubles.task_instances import Outcome, State, TaskInstance
@@ -101,43 +103,20 @@ def test_a_refusal_is_final(emulator: MpsEmulator) -> None:
 def test_what_cannot_be_sent_is_named(arguments: dict[str, Any], named: str, emulator: MpsEmulator) -> None:
     [error] = run(**arguments).errors
     assert isinstance(error, InvalidArgumentError)
-    assert error.argument == named
+    assert error.field == named
     assert emulator.requests == []
 
 
-@pytest.mark.parametrize(
-    ("action", "given", "sent"),
-    [
-        ("DescribeTasks", {"Status": "FINISH", "Limit": "5"}, {"Status": "FINISH", "Limit": 5}),
-        ("DescribeTasks", {"Status": "5", "Limit": 5}, {"Status": "5", "Limit": 5}),
-        ("DescribeTasks", {"Limit": "5.5", "SubTaskHasFailed": "True"}, {"Limit": "5.5", "SubTaskHasFailed": True}),
-        ("DescribeTranscodeTemplates", {"Definitions": ["1", 2, "x"]}, {"Definitions": [1, 2, "x"]}),
-        (
-            "ProcessMedia",
-            {"MediaProcessTask": {"TranscodeTaskSet": [{"Definition": "100010", "StartTimeOffset": "1.5"}]}},
-            {"MediaProcessTask": {"TranscodeTaskSet": [{"Definition": 100010, "StartTimeOffset": 1.5}]}},
-        ),
-        (
-            "ProcessMedia",
-            {"MediaProcessTask": {"SnapshotByTimeOffsetTaskSet": [{"TimeOffsetSet": ["1.5", "2", "1e-05", "1%"]}]}},
-            {"MediaProcessTask": {"SnapshotByTimeOffsetTaskSet": [{"TimeOffsetSet": [1.5, 2.0, 1e-05, "1%"]}]}},
-        ),
-        (
-            "ProcessMedia",
-            {"MediaProcessTask": {"SnapshotByTimeOffsetTaskSet": [{"ExtTimeOffsetSet": ["1.5"], "Definition": "9e9"}]}},
-            {"MediaProcessTask": {"SnapshotByTimeOffsetTaskSet": [{"ExtTimeOffsetSet": ["1.5"], "Definition": "9e9"}]}},
-        ),
-        ("DescribeTasks", {"NobodyKnows": {"This": "5"}}, {"NobodyKnows": {"This": "5"}}),
-        ("DescribeNothing", {"Limit": "5"}, {"Limit": "5"}),
-    ],
-)
-def test_a_text_is_sent_as_a_number_where_the_model_has_one(
-    action: str, given: dict[str, Any], sent: dict[str, Any], connect: Callable[..., None]
-) -> None:
-    with LoopbackServer(lambda handler: handler.answer({"Response": {"RequestId": "r"}})) as server:
-        connect(port=server.server_port)
-        run(action, mps_params=given)
-    assert json.loads(server.requests[0].body) == sent
+@pytest.mark.parametrize(("native", "sent"), [(True, 5), (False, "5")])
+def test_native_rendering_makes_numbers_of_templates(emulator: MpsEmulator, native: bool, sent: Any) -> None:
+    params = {"Status": "FINISH", "Limit": "{{ 2 + 3 }}"}
+    with DAG("dag", schedule=None, render_template_as_native_obj=native):
+        operator = MpsApiOperator(task_id="call", action="DescribeTasks", mps_params=params)
+    operator.render_template_fields({})
+    outcome = TaskInstance(lambda: operator).run()
+    assert emulator.requests[0].params == {"Status": "FINISH", "Limit": sent}
+    assert (outcome.state is State.SUCCESS) == native
+    assert native or (isinstance(outcome.errors[0], ApiError) and "Limit" in str(outcome.errors[0]))
 
 
 def test_its_arguments_are_templates() -> None:
@@ -145,3 +124,76 @@ def test_its_arguments_are_templates() -> None:
     context: Any = {"verb": "Describe", "status": "FINISH"}
     operator.render_template_fields(context)
     assert (operator.action, operator.mps_params) == ("DescribeTasks", {"Status": ["FINISH"]})
+
+
+SPEAK: dict[str, Any] = {"action": "TextToSpeech", "mps_params": {"Text": "rain", "VoiceId": "v"}}
+WAV = b"RIFF\x00\x00\x00\x00WAVE"
+
+
+def spoken(connect: Callable[..., None], *, tries: int = 1, **fields: Any) -> tuple[Outcome, TaskInstance, int]:
+    """Speak, where MPS answers with these fields; how often it was asked."""
+    answer = {"ErrorCode": 0, "Msg": "success", "RequestId": "the-request", **fields}
+    with LoopbackServer(lambda handler: handler.answer({"Response": answer})) as server:
+        connect(port=server.server_port)
+        instance = TaskInstance(lambda: MpsApiOperator(task_id="call", **SPEAK, **SAVE), retries=tries - 1)
+        return instance.run(), instance, len(server.requests)
+
+
+SAVE: dict[str, Any] = {}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(SAVE, "save_audio", f"file://{tmp_path}/voices")
+    return tmp_path / "voices"
+
+
+@pytest.mark.usefixtures("emulator")
+def test_a_sound_becomes_a_file_and_no_xcom(connect: Callable[..., None], folder: Path) -> None:
+    outcome, instance, _ = spoken(connect, AudioData=base64.b64encode(WAV).decode())
+    assert outcome.state is State.SUCCESS, outcome.errors
+    assert "AudioData" not in outcome.value
+    assert outcome.value["AudioFile"].endswith("/voices/the-request.wav")
+    assert (folder / "the-request.wav").read_bytes() == WAV
+    assert "AudioData" not in instance.remembered["response"]
+
+
+@pytest.mark.usefixtures("emulator")
+def test_a_sound_that_could_not_be_kept_is_kept_by_the_retry_and_paid_for_once(
+    connect: Callable[..., None], folder: Path
+) -> None:
+    folder.write_text("a file where the folder should be")
+    outcome, instance, sent = spoken(connect, AudioData=base64.b64encode(WAV).decode())
+    assert (outcome.state, sent) == (State.FAILED, 1)
+    folder.unlink()
+    retried = TaskInstance(instance.make, retries=0)
+    retried.stored = instance.stored
+    again = retried.run()
+    assert again.state is State.SUCCESS, again.errors
+    assert (folder / "the-request.wav").read_bytes() == WAV
+
+
+@pytest.mark.usefixtures("emulator")
+@pytest.mark.parametrize("fields", [{"AudioUrl": "https://host/voice.wav"}, {"AudioData": "no base64!"}])
+def test_an_answer_without_a_sound_is_returned_as_it_is(
+    connect: Callable[..., None], folder: Path, fields: dict[str, Any]
+) -> None:
+    outcome, _, _ = spoken(connect, **fields)
+    assert outcome.value.items() >= fields.items()
+    assert not folder.exists()
+
+
+@pytest.mark.usefixtures("emulator")
+def test_an_error_inside_of_a_success_is_one(connect: Callable[..., None]) -> None:
+    outcome, _, sent = spoken(connect, tries=3, ErrorCode=1004, Msg="no such voice")
+    [error] = outcome.errors
+    assert sent == 1
+    assert "1004: no such voice" in str(error)
+
+
+@pytest.mark.parametrize("folder", ["voices", "", 7])
+def test_a_folder_that_is_none_is_named_before_anything_is_sent(emulator: MpsEmulator, folder: Any) -> None:
+    [error] = run(**SPEAK, save_audio=folder).errors
+    assert isinstance(error, InvalidArgumentError)
+    assert error.field == "save_audio"
+    assert emulator.requests == []

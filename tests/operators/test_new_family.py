@@ -1,35 +1,46 @@
 """How to add a family of tasks: one entry, the request's fields, an operator and a sensor of a few lines each."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, TypedDict
+from typing import Any, ClassVar
 
 import pytest
 
-from airflow_provider_mps.api.requests import Field, RequestShape, prompt, text
-from airflow_provider_mps.api.tasks import FAMILIES, aigc_family
+from airflow_provider_mps.api.request.convert import prompt, text
+from airflow_provider_mps.api.request.shape import Field, RequestShape
+from airflow_provider_mps.api.tasks import FAMILIES, TaskFamily
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.create import CreateTaskOperator
 from airflow_provider_mps.sensors.mps import TaskSensor
 from tests.doubles.task_instances import run_task
 
-# The 20 lines. That they go to the actions for images is for the emulator's sake, which knows no other ones.
-
-POSTER = aigc_family("poster", "AIGC poster", "DescribeAigcImageTask", {"poster_urls": "ImageUrls"})
+# The 25 lines. That they go to the actions for images is for the emulator's sake, which knows no other ones.
 
 
-class PosterFields(TypedDict, total=False):
-    model_name: Annotated[str | None, Field("ModelName", text)]
-    prompt: Annotated[str | None, Field("Prompt", prompt)]
+class Poster(TaskFamily):
+    kind = "poster"
+    title = "AIGC poster"
+    describe = "DescribeAigcImageTask"
+    outputs: ClassVar = {"poster": "ImageUrls"}
 
 
-POSTER_REQUEST = RequestShape("CreateAigcImageTask", PosterFields, needs_one_of=("prompt",))
+POSTER = Poster()
+
+
+POSTER_REQUEST = RequestShape(
+    "CreateAigcImageTask",
+    {"model_name": Field("ModelName", text), "prompt": Field("Prompt", prompt)},
+    needs_one_of=("prompt",),
+)
 
 
 class CreatePosterOperator(CreateTaskOperator):
     family, request = POSTER, POSTER_REQUEST
+    template_fields = (*CreateTaskOperator.template_fields, *POSTER_REQUEST.fields)
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, model_name: str | None = None, prompt: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.model_name = model_name
+        self.prompt = prompt
 
 
 class PosterSensor(TaskSensor):
@@ -38,7 +49,7 @@ class PosterSensor(TaskSensor):
 
 @pytest.fixture(autouse=True)
 def known() -> Iterator[None]:
-    """The entry, as if it stood in api/tasks.py with the others."""
+    """The entry, as if it stood in api/tasks/known.py with the others."""
     FAMILIES[POSTER.kind] = POSTER
     yield
     del FAMILIES[POSTER.kind]

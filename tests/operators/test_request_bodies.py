@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.api.compose import lay_soundtrack
-from airflow_provider_mps.api.requests import EDIT_MEDIA_REQUEST
+from airflow_provider_mps.api.request.fields import EDIT_MEDIA_REQUEST
+from airflow_provider_mps.api.request.soundtrack import lay_soundtrack
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.create import CreateTaskOperator
 from airflow_provider_mps.operators.mps import EditMediaOperator, ProcessMediaOperator
@@ -54,8 +54,8 @@ def whole(operator: type[CreateTaskOperator]) -> dict[str, Any]:
     for name in ("ImageInfos", "VideoInfos", "AudioInfos"):
         for info in request.get(name, []):
             info[f"{name.removesuffix('Infos')}Url"] = URL
-    if "AdditionalParameters" in request:
-        request["AdditionalParameters"] = '{"n": 1}'
+    for name in {"AdditionalParameters", "ExtParam", "StdExtInfo"} & request.keys():
+        request[name] = '{"n": 1}'
     return request
 
 

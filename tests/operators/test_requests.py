@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_mps.api.digest import digest
 from airflow_provider_mps.api.errors import ApiError, InvalidArgumentError
-from airflow_provider_mps.api.redaction import digest
-from airflow_provider_mps.api.requests import (
+from airflow_provider_mps.api.request.fields import (
     AUDIO_REQUEST,
     EDIT_MEDIA_REQUEST,
     IMAGE_REQUEST,
     PROCESS_MEDIA_REQUEST,
     VIDEO_REQUEST,
-    RequestShape,
 )
+from airflow_provider_mps.api.request.shape import RequestShape
 from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
+from airflow_provider_mps.hooks.mps import MpsHook
+from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator, MpsApiOperator
 from tests.doubles.emulators import CREATE
 from tests.doubles.task_instances import run_task
 
@@ -153,6 +154,7 @@ def without(key: str) -> dict[str, str]:
         ("additional_parameters", {"additional_parameters": b'{"lyrics": "la"}'}),
         ("additional_parameters", {"additional_parameters": '{"n": NaN}'}),
         ("additional_parameters", {"additional_parameters": '{"n": 1e400}'}),
+        ("additional_parameters", {"additional_parameters": '{"n": ' + "9" * 5000 + "}"}),
         ("additional_parameters", {"additional_parameters": '{"a":' * 9999}),
         ("additional_parameters", {"additional_parameters": '{"lyrics": "\\ud83c"}'}),
         ("additional_parameters", {"additional_parameters": {1: "a", "b": 2}}),
@@ -198,7 +200,7 @@ def test_a_bad_argument_is_named_before_anything_is_sent(
     with pytest.raises(AirflowFailException, match=rf"\b{argument}\b.*nothing was sent to MPS") as failed:
         run_task(operator)
     assert isinstance(failed.value, InvalidArgumentError)
-    assert argument in failed.value.argument
+    assert argument in failed.value.field
     assert "sign=" not in str(failed.value)
     assert emulator.requests == []
 
@@ -288,6 +290,19 @@ def test_a_digest_does_not_depend_on_the_order_of_a_dict() -> None:
     assert built[0] != built[1], "what is sent keeps its order"
 
 
+@pytest.mark.parametrize("lyrics", ["[Verse]\nThe harbour sleeps", 'She said "stay"', "a \\ b", "tab\there"])
+def test_lyrics_that_a_template_puts_into_a_json_text(emulator: MpsEmulator, lyrics: str) -> None:
+    with pytest.raises(InvalidArgumentError) as failed:
+        create(prompt="rain", additional_parameters='{"lyric": "' + lyrics + '", "n": 1}')
+    said = str(failed.value)
+    assert re.search(
+        r"^additional_parameters: is no JSON at line 1, column \d+ .* needs a dict, .* or the filter tojson", said
+    )
+    assert "op.output" not in said
+    assert lyrics not in said
+    assert emulator.requests == []
+
+
 @pytest.mark.parametrize("length", [1, 2000])
 def test_a_prompt_of_2000_characters_is_taken(emulator: MpsEmulator, length: int) -> None:
     create(prompt="雨" * length)
@@ -307,3 +322,18 @@ def test_content_that_mps_refuses_fails_without_a_retry(emulator: MpsEmulator) -
         create(prompt="rain")
     assert isinstance(no.value, ApiError)
     assert emulator.count(CREATE) == 1
+
+
+def test_a_request_that_is_larger_than_mps_takes_is_refused_by_the_name_of_its_largest_argument(
+    emulator: MpsEmulator,
+) -> None:
+    picture = "data:image/png;base64," + "A" * (11 * 1024**2)
+    large = {"additional_parameters": {"picture": picture}}
+    with pytest.raises(InvalidArgumentError, match=r"additional_parameters.* has 11.0 MB .* takes one of 10 MB"):
+        AUDIO_REQUEST.build({"prompt": "rain", **large})
+    call = MpsApiOperator(task_id="call", action="CreateAigcAudioTask", mps_params={"Prompt": "rain", "X": picture})
+    with pytest.raises(AirflowFailException, match=r"mps_params.* has 11.0 MB"):
+        run_task(call)
+    with pytest.raises(InvalidArgumentError, match=r"params.* has 11.0 MB"):
+        MpsHook().call("CreateAigcAudioTask", {"Prompt": "rain", "X": picture})
+    assert emulator.requests == []

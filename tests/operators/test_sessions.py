@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.api.errors import TaskFailedError
-from airflow_provider_mps.api.sessions import DuplicateSessionError, FirstTaskFailedError
+from airflow_provider_mps.api.errors import DuplicateSessionError, FirstTaskFailedError, TaskFailedError
 from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import FaultKind, MpsEmulator
 from tests.doubles.servers import Handler, LoopbackServer
@@ -114,7 +113,7 @@ class TestOneTaskInstance:
         self, instance: TaskInstance, emulator: MpsEmulator
     ) -> None:
         first = instance.run()
-        instance.max_tries, instance.stored, instance.dag_run = 0, {}, DagRun()
+        instance.try_number, instance.stored, instance.dag_run = 0, {}, DagRun()
         second = instance.run()
         assert first.state is second.state is State.SUCCESS
         assert [task.task_id for task in emulator.tasks] == [first.value, second.value]
@@ -184,3 +183,16 @@ def test_a_session_id_that_is_given_makes_no_second_task_after_a_failure(
     assert isinstance(outcome.errors[1], AirflowFailException), "Airflow does not retry it"
     assert "out of coffee" in str(outcome.errors[1])
     assert "session_id" in str(outcome.errors[1])
+
+
+def test_each_iteration_of_a_loop_has_a_session_of_its_own(waiting: Waiting, emulator: MpsEmulator) -> None:
+    """Airflow 3.4 gives the iterations one run, task and map index."""
+    run = DagRun()
+    values = []
+    for iteration in range(3):
+        instance = waiting.task_instance(emulator, CONN_ID, durable=False)
+        instance.dag_run, instance.region_id, instance.region_index = run, "the-loop", iteration
+        instance.kills = [0]
+        values.append(instance.run().value)
+    assert [task.task_id for task in emulator.tasks] == values
+    assert len(set(sessions(emulator, waiting))) == 3

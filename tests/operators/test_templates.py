@@ -9,10 +9,16 @@ import pendulum
 import pytest
 
 from airflow_provider_mps.api.errors import InvalidArgumentError
+from airflow_provider_mps.api.facts import facts
 from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
+from airflow_provider_mps.operators.mps import (
+    CreateAigcAudioTaskOperator,
+    CreateAigcImageTaskOperator,
+    CreateAigcVideoTaskOperator,
+)
 from tests.doubles.airflows import DAG
+from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.task_instances import run_task
 from tests.doubles.ways import ARGUMENTS, OPERATORS
 
@@ -98,9 +104,7 @@ def test_the_same_in_a_mapped_operator(emulator: MpsEmulator, native: bool) -> N
     assert emulator.requests[0].params == AS_WRITTEN | NESTED_AS_WRITTEN
 
 
-TEXT_FIELDS = [
-    (operator, name) for operator in OPERATORS for name in sorted(operator.text_fields) if name != "mps_conn_id"
-]
+TEXT_FIELDS = [(operator, name) for operator in OPERATORS for name in sorted(operator.request.texts)]
 
 
 def made_of(operator: Any, native: bool, **arguments: Any) -> Any:
@@ -131,7 +135,7 @@ def test_a_text_that_reads_none_is_refused_by_name(emulator: MpsEmulator, operat
     with pytest.raises(AirflowFailException) as failed:
         run_task(made_of(operator, False, **{name: "{{ nothing }}"}))
     assert isinstance(failed.value, InvalidArgumentError)
-    assert failed.value.argument == name
+    assert failed.value.field == name
     assert emulator.requests == []
 
 
@@ -172,10 +176,42 @@ def test_native_rendering_gives_lists_and_dicts(emulator: MpsEmulator) -> None:
     }
 
 
-@pytest.mark.parametrize(("version", "sent"), [(2.6, "2.6"), (3, "3")])
-def test_a_version_given_as_a_number_is_sent_as_a_string(emulator: MpsEmulator, version: Any, sent: str) -> None:
-    run_task(CreateAigcAudioTaskOperator(task_id="create", prompt="rain", model_version=version))
-    assert emulator.requests[0].params["ModelVersion"] == sent
+def test_a_version_given_as_a_number_is_sent_as_text_where_that_is_no_guess(emulator: MpsEmulator) -> None:
+    made = MUSIC_ARGUMENTS | {"model_version": 2.6}
+    run_task(CreateAigcAudioTaskOperator(task_id="create", **made))
+    assert emulator.requests[0].params["ModelVersion"] == "2.6"
+
+
+@pytest.mark.parametrize(
+    ("operator", "model", "version"),
+    [
+        (CreateAigcAudioTaskOperator, "MiniMaxMusic", 2.10),  # no such version is known: it may be 2.1 or 2.10
+        (CreateAigcAudioTaskOperator, "MiniMaxMusic", 3),  # 3.0
+        (CreateAigcAudioTaskOperator, "Mureka", 9.5),
+        (CreateAigcAudioTaskOperator, "Newest", 2.6),
+        (CreateAigcAudioTaskOperator, None, 2.6),
+        (CreateAigcVideoTaskOperator, "Hailuo", 2),  # "02" in YAML
+        (CreateAigcVideoTaskOperator, "Seedream", 4.5),  # a model of images
+        (CreateAigcImageTaskOperator, "Qwen", 925),
+        (CreateAigcImageTaskOperator, ["Qwen"], 2.6),
+    ],
+)
+def test_another_number_is_refused_with_the_remedy(
+    emulator: MpsEmulator, operator: Any, model: Any, version: float
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"model_version: must be text, .* in quotes") as failed:
+        run_task(operator(task_id="create", prompt="rain", model_name=model, model_version=version))
+    assert isinstance(failed.value, AirflowFailException)
+    assert emulator.requests == []
+
+
+def test_nor_is_a_number_taken_that_is_two_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = facts("models")
+    both = {"action": "CreateAigcAudioTask", "MiniMaxMusic": ["2.60"]}
+    monkeypatch.setitem(data, "versions", [*data["versions"], both])
+    assert "in quotes" in asked(
+        CreateAigcAudioTaskOperator(task_id="create", **MUSIC_ARGUMENTS | {"model_version": 2.6})
+    )
 
 
 def test_the_connection_is_a_template_too(emulator: MpsEmulator) -> None:

@@ -1,27 +1,26 @@
 """What the reference pages say is what the code does: fields, errors and their messages, metrics, faults."""
 
 import ast
-import importlib
 import inspect
 import os
-import pkgutil
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from airflow.models import Connection
 from airflow.secrets.local_filesystem import load_connections_dict
 
-import airflow_provider_mps
-from airflow_provider_mps.api.errors import DownloadError, InvalidArgumentError, MpsError
-from airflow_provider_mps.api.settings import ClientSettings
+from airflow_provider_mps.api.errors import InvalidArgumentError
+from airflow_provider_mps.api.wire.settings import ClientSettings
 from airflow_provider_mps.emulator import FaultKind, MpsEmulator
 from airflow_provider_mps.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_mps.hooks.mps import MpsHook
+from scripts import site
 from scripts.compat import RELEASES
 
 ROOT = Path(__file__).parents[2]
@@ -83,46 +82,12 @@ class TestConnection:
 
 
 @cache
-def errors() -> dict[str, type[MpsError]]:
-    """Every error class of the package, but for the two bases."""
-    for module in pkgutil.walk_packages(airflow_provider_mps.__path__, "airflow_provider_mps."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
-
-    def below(error: type[MpsError]) -> Iterator[type[MpsError]]:
-        for sub in error.__subclasses__():
-            yield sub
-            yield from below(sub)
-
-    own = [error for error in below(MpsError) if inspect.getmodule(error) and "Airflow" not in str(error.__mro__)]
-    return {error.__name__: error for error in own if error.__name__ != "CallError"}
-
-
-def retried(error: type[MpsError]) -> bool | None:
-    """Whether Airflow retries it; None where that depends."""
-    if error is DownloadError:
-        return DownloadError("text").retry_helps
-    return error.retry_helps if isinstance(error.retry_helps, bool) else None
-
-
-class TestErrors:
-    def test_each_class_has_its_row_and_the_row_says_whether_airflow_retries(self) -> None:
-        table = page("errors.md").partition("## Classes")[2].partition("\n## ")[0]
-        said = {first_code(row[0]): row[2] for row in rows(table)}
-        assert sorted(said) == sorted(errors())
-        wrong = {
-            name: text
-            for name, text in said.items()
-            if (known := retried(errors()[name])) is not None and not text.startswith("yes" if known else "no")
-        }
-        assert wrong == {}
-
-    def test_each_message_on_the_page_is_in_the_code(self) -> None:
-        text = page("errors-by-message.md").partition("## Airflow's own")[0]
-        fragments = [part.strip() for row in rows(text) for part in first_code(row[0]).split("…") if part.strip()]
-        assert len(fragments) > 40
-        said = "\n".join(messages())
-        assert [fragment for fragment in fragments if fragment not in said] == []
+def test_each_line_that_is_no_error_is_in_the_code() -> None:
+    text = page("errors.md").partition("### Lines that are no errors")[2].partition("\n### ")[0]
+    fragments = [part.strip() for row in rows(text) for part in first_code(row[0]).split("…") if part.strip()]
+    said = "\n".join(messages())
+    assert fragments
+    assert [fragment for fragment in fragments if fragment not in said] == []
 
 
 def messages() -> Iterator[str]:
@@ -135,6 +100,15 @@ def messages() -> Iterator[str]:
                 yield node.value
 
 
+def keys_of(node: ast.AST, dicts: dict[str, ast.expr]) -> Iterator[str]:
+    """The keys of the dicts that an expression is made of, also of those that it names."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Dict):
+            yield from (str(ast.literal_eval(key)) for key in part.keys if key)
+        elif isinstance(part, ast.Name) and isinstance(found := dicts.get(part.id), ast.Dict):
+            yield from keys_of(found, dicts)
+
+
 def test_each_metric_has_its_row_with_its_tags() -> None:
     sent: dict[str, set[str]] = {}
     for path in PACKAGE.rglob("*.py"):
@@ -144,14 +118,7 @@ def test_each_metric_has_its_row_with_its_tags() -> None:
             name = getattr(call.args[0], "value", None)
             if getattr(call.func, "attr", "") in ("incr", "gauge", "timing") and str(name).startswith("mps."):
                 tags = [keyword.value for keyword in call.keywords if keyword.arg == "tags"]
-                given = [dicts.get(ast.unparse(tag), tag) for tag in tags]
-                sent[str(name)] = {
-                    str(ast.literal_eval(key))
-                    for each in given
-                    if isinstance(each, ast.Dict)
-                    for key in each.keys
-                    if key
-                }
+                sent[str(name)] = {key for tag in tags for key in keys_of(tag, dicts)}
     assert sent["mps.submitted"] == {"action"}
     assert {first_code(row[0]): set(re.findall("`(\\w+)`", row[2])) for row in rows(page("metrics.md"))} == sent
 
@@ -181,7 +148,26 @@ def test_what_cannot_be_sent_says_so() -> None:
     assert str(InvalidArgumentError("prompt", "is empty")).endswith("(nothing was sent to MPS)")
 
 
+class TestSite:
+    def test_the_page_of_examples_lists_each_and_shows_its_code(self) -> None:
+        examples = {path.stem: path.read_text() for path in (ROOT / "dags_examples").glob("*.py")}
+        text = page("examples.md")
+        assert sorted(re.findall(r"^\| \[`(\w+)`\]", text, re.MULTILINE)) == sorted(examples)
+        assert blocks(site.with_code(text), "python") == [
+            examples[name] for name in dict.fromkeys(re.findall(r"/(\w+)\.py\)", text))
+        ]
+
+    def test_in_the_search_pages_for_users_come_before_decisions(self) -> None:
+        boosts = []
+        for path in ("docs/recipes.md", "docs/decisions/0006-session-id.md"):
+            shown = SimpleNamespace(file=SimpleNamespace(src_uri=path), meta={})
+            site.on_page_markdown("", shown)
+            boosts.append(shown.meta["search"]["boost"])
+        assert boosts[0] > boosts[1]
+
+
 class TestVersions:
-    def test_each_release_that_is_tried_has_a_row(self) -> None:
-        table = re.findall(r"^\| (\d\S*) \|", page("versions.md"), re.MULTILINE)
-        assert table == [release.version for release in RELEASES]
+    def test_each_release_that_is_tried_has_a_row_in_each_table(self) -> None:
+        """Without the connection's memory, and with it."""
+        rows = re.findall(r"^\| (\d\S*) \|", page("versions.md"), re.MULTILINE)
+        assert rows == 2 * [release.version for release in RELEASES]

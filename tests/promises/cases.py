@@ -54,6 +54,27 @@ def cases() -> Iterator[Case]:
                     yield replace(case, forever=True)
 
 
+def of_each_fault() -> Iterator[Case]:
+    """Of these, what proves that faults reach the decision and that it is carried out.
+
+    Each fault strikes creates without a SessionId and with one, and polls of operators and of sensors: once with the
+    one, for good with the other, and over the classes and ways to wait in turn. What follows from a fault is decided by
+    a pure function, each of whose states is walked elsewhere (``tests/api/test_paid_once.py``).
+    """
+    alike: dict[tuple[FaultKind, str, bool], list[Case]] = {}
+    for case in cases():
+        alike.setdefault((case.kind, case.code, case.strikes_create), []).append(case)
+    for turn, struck in enumerate(alike.values()):
+        for other in (False, True):
+            chosen = [
+                case
+                for case in struck
+                if (case.waiting.repeatable if case.strikes_create else case.waiting.way.creates) is other
+                and case.forever is bool((turn + other) % 2)
+            ]
+            yield chosen[turn % len(chosen)]
+
+
 @dataclass
 class Played:
     """A case that was played to its end.

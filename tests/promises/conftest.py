@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_mps.api.patience import short_waits
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def short_outages() -> Iterator[None]:
     """Nobody waits for minutes here."""
     with short_waits():

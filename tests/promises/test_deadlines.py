@@ -4,10 +4,8 @@ import asyncio
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,17 +13,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.api import client
-from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, CallError, Failure, WaitTimeoutError
-from airflow_provider_mps.api.patience import Patience
+from airflow_provider_mps.api.codes import Failure
+from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, CallError, WaitTimeoutError
+from airflow_provider_mps.api.patience import short_waits
 from airflow_provider_mps.compat import AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
-from tests.doubles.airflows import alarm
+from tests.doubles.airflows import TaskDeferralTimeout, TaskDeferred, alarm
 from tests.doubles.emulators import emulated
 from tests.doubles.in_time import ends
-from tests.doubles.task_instances import State, TaskInstance
-from tests.doubles.ways import OPERATORS, SENSORS, Waiting, Way
+from tests.doubles.task_instances import State, TaskInstance, first_event
+from tests.doubles.ways import OPERATORS, SENSORS, WAITINGS_IN_TURN, Waiting, Way
 
 WAITINGS = [Waiting((OPERATORS if way.creates else SENSORS)[0], way) for way in Way]
 CREATES = [
@@ -66,7 +64,7 @@ def check(errors: list[BaseException], mps: MpsEmulator) -> None:
         assert (by_clear if isinstance(error, AirflowSensorTimeout) else by_retry) in str(error)
 
 
-@pytest.mark.parametrize("waiting", WAITINGS, ids=str)
+@pytest.mark.parametrize("waiting", dict.fromkeys([*WAITINGS, *WAITINGS_IN_TURN]), ids=str)
 def test_a_wait_ends_at_its_timeout_and_a_later_try_goes_on(waiting: Waiting, mps: MpsEmulator) -> None:
     errors = play_until_success(waiting.task_instance(mps, "mps", timeout=1))
     check(errors, mps)
@@ -81,7 +79,7 @@ def test_a_wait_ends_at_its_timeout_while_a_poll_hangs(waiting: Waiting, mps: Mp
     check(errors, mps)
 
 
-# A sensor that reschedules keeps execution_timeout for each poke alone, as every sensor of Airflow does.
+# A sensor that reschedules keeps execution_timeout only for each poke, as every sensor of Airflow does.
 @pytest.mark.parametrize("waiting", [w for w in WAITINGS if w.way is not Way.SENSOR_RESCHEDULE], ids=str)
 @pytest.mark.parametrize("fault", [None, "hang"])
 def test_a_wait_ends_at_its_execution_timeout(waiting: Waiting, fault: str | None, mps: MpsEmulator) -> None:
@@ -101,7 +99,7 @@ def test_a_try_that_finds_its_task_behind_a_poll_that_hangs_ends_in_time(way: Wa
     assert isinstance(instance.run().errors[0], WaitTimeoutError)
     mps.fault("hang", OPERATORS[0].family.describe)
     [error] = instance.run().errors
-    assert isinstance(error, CallError)
+    assert isinstance(error, WaitTimeoutError)
     assert play_until_success(instance) is not None
     assert len(mps.tasks) == 1
 
@@ -110,7 +108,7 @@ def test_a_try_that_finds_its_task_behind_a_poll_that_hangs_ends_in_time(way: Wa
 def test_an_execution_timeout_just_after_the_create_loses_nothing(
     way: Way, mps: MpsEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_mps.api.client import MpsClient
+    from airflow_provider_mps.api.wire.client import MpsClient
 
     aclose, strikes = MpsClient.aclose, [AirflowTaskTimeout("Timeout")]
 
@@ -158,11 +156,11 @@ def test_the_last_pause_of_a_sensor_ends_at_its_timeout(waiting: Waiting, backof
 @pytest.mark.parametrize("way", [way for way in Way if way.creates], ids=str)
 @pytest.mark.parametrize("operator", CREATES, ids=lambda operator: operator.__name__)
 def test_no_create_leaves_after_its_deadline_while_it_is_throttled(
-    operator: type[Any], way: Way, mps: MpsEmulator, monkeypatch: pytest.MonkeyPatch
+    operator: type[Any], way: Way, mps: MpsEmulator
 ) -> None:
-    monkeypatch.setattr(client, "patience", Patience)  # five minutes for a create that is throttled
     mps.fault("error", operator.request.action, times=None, code="RequestLimitExceeded")
-    [error] = ends(Waiting(operator, way).task_instance(mps, "mps", timeout=1, retries=0).run).errors
+    with short_waits(call_throttled=300.0):
+        [error] = ends(Waiting(operator, way).task_instance(mps, "mps", timeout=1, retries=0).run).errors
     assert isinstance(error, CallError)
     assert error.failure is Failure.THROTTLED
     assert mps.tasks == []
@@ -172,17 +170,8 @@ class TestANameServerThatHangs:
     """No deadline waits for it, nor does the end of the process."""
 
     @pytest.fixture
-    def mps(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def mps(self, monkeypatch: pytest.MonkeyPatch, endless_names: None) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_FAR", json.dumps(FAR))
-        over = threading.Event()
-
-        def hang(*_: Any, **__: Any) -> Any:
-            over.wait()
-            raise socket.gaierror("over")
-
-        monkeypatch.setattr(socket, "getaddrinfo", hang)
-        yield
-        over.set()
 
     @pytest.mark.usefixtures("mps")
     @pytest.mark.parametrize("way", Way, ids=str)
@@ -236,3 +225,73 @@ def test_an_alarm_at_any_moment_is_heard(operator: type[Any], mps: MpsEmulator) 
             struck.append(error)
     assert len(struck) == 40
     assert all(isinstance(error, (AirflowTaskTimeout, AmbiguousCreateError)) for error in struck), struck
+
+
+DEFERRABLES = [waiting for waiting in WAITINGS if waiting.way.deferrable]
+
+
+def resumed_by_airflow(instance: TaskInstance) -> Any:
+    """What a task makes of it that Airflow itself ends its deferral, as the scheduler does at ``trigger_timeout``."""
+    task = instance.make()
+    error = {"error": "Trigger timeout"}
+    return task.resume_execution("__fail__", error, instance.context | {"task": task})
+
+
+def deferred(instance: TaskInstance) -> None:
+    with pytest.raises(TaskDeferred):
+        instance.make().execute(instance.context)
+
+
+@pytest.mark.usefixtures("mps_short_waits")
+@pytest.mark.parametrize("waiting", DEFERRABLES, ids=str)
+def test_a_wait_that_airflow_ended_is_not_over_where_the_task_is_done(waiting: Waiting) -> None:
+    with emulated("mps", wait_seconds=0, run_seconds=0) as mps:
+        instance = waiting.task_instance(mps, "mps", retries=0)
+        deferred(instance)
+        polls = mps.count(waiting.describe)
+        assert resumed_by_airflow(instance)
+        assert mps.count(waiting.describe) == polls + 1
+        assert "usage" in instance.xcoms
+        assert len(mps.tasks) == 1
+
+
+@pytest.mark.usefixtures("mps_short_waits")
+@pytest.mark.parametrize("waiting", DEFERRABLES, ids=str)
+def test_a_wait_that_airflow_ended_is_over_where_the_task_runs_or_cannot_be_asked_for(
+    waiting: Waiting, mps: MpsEmulator
+) -> None:
+    for hangs in (False, True):
+        instance = waiting.task_instance(mps, "mps", retries=0)
+        deferred(instance)
+        if hangs:
+            mps.fault("hang", waiting.describe, times=None)
+        with pytest.raises((WaitTimeoutError, AirflowSensorTimeout), match="Not ended"):
+            ends(lambda instance=instance: resumed_by_airflow(instance))  # type: ignore[misc]
+
+
+@pytest.mark.usefixtures("mps_short_waits")
+def test_a_deferral_that_airflow_ended_in_line_created_nothing(mps: MpsEmulator) -> None:
+    [waiting] = [waiting for waiting in DEFERRABLES if waiting.way.creates]
+    mps.fault("error", waiting.create, code="RequestLimitExceeded", times=None)
+    instance = waiting.task_instance(mps, "mps", retries=0)
+    deferred(instance)
+    with pytest.raises(TaskDeferralTimeout):
+        resumed_by_airflow(instance)
+    assert mps.tasks == []
+
+
+@pytest.mark.usefixtures("mps_short_waits")
+@pytest.mark.parametrize("run_seconds", [0, LONG])
+def test_a_trigger_that_is_loaded_after_its_deadline_polls_once(run_seconds: float, mps: MpsEmulator) -> None:
+    mps_task_id = mps.add_task(wait_seconds=0, run_seconds=run_seconds)
+    trigger = MpsTaskTrigger("aigc_audio", mps_task_id, "mps", poll_interval=0.05, deadline=time.time() - 3600)
+    event = first_event(trigger)
+    assert event["status"] == ("timeout" if run_seconds else "done")
+    assert mps.count("DescribeAigcAudioTask") == 1
+
+
+@pytest.mark.usefixtures("mps_short_waits")
+def test_a_trigger_that_is_loaded_after_its_deadline_ends_where_polls_hang(mps: MpsEmulator) -> None:
+    mps.fault("hang", "DescribeAigcAudioTask", times=None)
+    trigger = MpsTaskTrigger("aigc_audio", mps.add_task(), "mps", deadline=time.time() - 3600)
+    assert first_event(trigger)["status"] == "timeout"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_mps.emulator import FaultKind
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
@@ -16,8 +17,8 @@ from tests.doubles.logs import Lines, kept_lines, told_by
 from tests.doubles.seen import MUSIC, MUSIC_ARGUMENTS
 from tests.doubles.servers import LoopbackServer
 from tests.doubles.task_instances import State, TaskInstance
-from tests.doubles.ways import OPERATORS, SENSORS
-from tests.promises.cases import AT_ONCE, Case, cases, play
+from tests.doubles.ways import OPERATORS, SENSORS, WAITINGS_IN_TURN
+from tests.promises.cases import AT_ONCE, FINAL, Case, cases, play
 
 KEY = "the-secret-key-of-this-test"
 TOKEN = "the-token-of-this-test"
@@ -25,7 +26,17 @@ SIGN = "the-signature-in-a-url"
 SECRETS = re.compile(rf"{KEY}|{TOKEN}|{SIGN}|[?&]sign=|Signature=[0-9a-f]")
 """``sign`` is how the emulator signs the URLs of its files, ``Signature`` a part of the header Authorization."""
 
-RESULT_XCOMS = {"result", "audio_urls", "video_urls", "image_urls"}
+RESULT_XCOMS = {"result", "audio_urls", "video_urls", "image_urls", "poster_urls"}
+WANTED = [
+    case
+    for case in cases()
+    if not case.forever
+    and (
+        case.waiting.cls in (OPERATORS[0], SENSORS[0])
+        or (case.waiting in WAITINGS_IN_TURN and (case.kind is FaultKind.FAIL or case.code == FINAL))
+    )
+]
+"""Every fault for one operator and one sensor, and two for each other class."""
 
 
 @pytest.mark.usefixtures("all_turned_up")
@@ -37,13 +48,12 @@ def test_nothing_leaks_whatever_goes_wrong(capfd: pytest.CaptureFixture[str]) ->
         told = [json.dumps([others, outcome.events, outcome.triggers]), *map("".join, map(told_by, outcome.errors))]
         return [(str(case), text) for text in told if SECRETS.search(text)]
 
-    wanted = [case for case in cases() if case.waiting.cls in (OPERATORS[0], SENSORS[0]) and not case.forever]
     with kept_lines() as lines, ThreadPoolExecutor(AT_ONCE) as pool:
-        assert [leak for found in pool.map(leaks, wanted) for leak in found] == []
+        assert [leak for found in pool.map(leaks, WANTED) for leak in found] == []
 
     printed = capfd.readouterr()
     told = [*lines.lines, *lines.arguments, *printed.out.splitlines(), *printed.err.splitlines()]
-    assert len(told) - len(lines.arguments) > len(wanted)
+    assert len(told) - len(lines.arguments) > len(WANTED)
     assert [text for text in told if SECRETS.search(text)] == []
 
 

@@ -1,4 +1,4 @@
-"""No request is paid for twice: every fault x create and describe x every way to wait, generated from the code."""
+"""No request is paid for twice: every fault, at creates and at polls, over every class and way to wait."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +19,9 @@ from airflow_provider_mps.compat import AirflowFailException, AirflowSensorTimeo
 from airflow_provider_mps.emulator import FaultKind
 from tests.doubles.task_instances import State
 from tests.doubles.ways import Way
-from tests.promises.cases import AT_ONCE, FINAL, STALE, THROTTLED, TRIES, Case, Played, cases, play
+from tests.promises.cases import AT_ONCE, FINAL, STALE, THROTTLED, TRIES, Case, Played, of_each_fault, play
+
+pytestmark = pytest.mark.xdist_group("paid once")  # its cases are played at the same time
 
 HARMLESS = {FaultKind.WRONG_CONTENT_TYPE, FaultKind.SLOW}
 
@@ -60,7 +62,7 @@ def of_create(case: Case) -> Ending:
     if case.code in (THROTTLED, STALE):
         error = NoRoomError if case.code == THROTTLED else CallError
         return Ending(State.FAILED, 0, error, TRIES) if case.forever else Ending(State.SUCCESS, 1, tries=1)
-    if case.code == FINAL or case.kind is FaultKind.CONTENT_REFUSED:
+    if case.code == FINAL or case.kind in (FaultKind.CONTENT_REFUSED, FaultKind.REFUSED_INSIDE):
         return Ending(State.FAILED, 0, CallError, tries=1)
     if not case.waiting.repeatable:
         return Ending(State.FAILED, int(case.kind.processed), AmbiguousCreateError, tries=1)
@@ -107,7 +109,7 @@ def played(request: pytest.FixtureRequest) -> Iterator[dict[Case, Future[Played]
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize("case", list(cases()), ids=str)
+@pytest.mark.parametrize("case", list(of_each_fault()), ids=str)
 def test_a_fault_costs_no_second_task(case: Case, played: dict[Case, Future[Played]]) -> None:
     result, expected = played.pop(case).result(), ending(case)  # an error holds on to all that was at work
     outcome = result.outcome
@@ -119,5 +121,5 @@ def test_a_fault_costs_no_second_task(case: Case, played: dict[Case, Future[Play
     if expected.error:
         error = outcome.errors[-1]
         assert isinstance(error, expected.error)
-        # What no retry can mend tells Airflow so, even where there are tries left.
+        # What no retry can help tells Airflow so, even where there are tries left.
         assert isinstance(error, (AirflowFailException, AirflowSensorTimeout)) is (outcome.tries < TRIES)

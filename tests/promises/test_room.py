@@ -6,28 +6,30 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from airflow_provider_mps.api import patience, room
-from airflow_provider_mps.api.errors import NoRoomError
+from airflow_provider_mps.api.errors import AmbiguousCreateError, NoRoomError
+from airflow_provider_mps.api.patience import short_waits
 from airflow_provider_mps.compat import AirflowFailException, AirflowTaskTimeout
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from airflow_provider_mps.triggers.room import MpsRoomTrigger
+from scripts.standalone import wait_for
 from tests.doubles.airflows import TaskDeferred
 from tests.doubles.emulators import CREATE, emulated
 from tests.doubles.in_time import ends
 from tests.doubles.logs import Lines
+from tests.doubles.own_family import PosterOperator
 from tests.doubles.seen import MUSIC_ARGUMENTS
-from tests.doubles.task_instances import Killed, State, TaskInstance, trigger_of
-from tests.doubles.ways import WAITINGS, Waiting, Way
+from tests.doubles.task_instances import Killed, State, TaskInstance, Worker, first_event, trigger_of
+from tests.doubles.ways import CREATES_IN_TURN, WAITINGS, Waiting, Way
+from tests.promises.test_paid_once_at_random import kills_strike_calls_too
 
-CREATES = [waiting for waiting in WAITINGS if waiting.way.creates]
-BY_NAME = {str(waiting): waiting for waiting in CREATES}
+CREATES = CREATES_IN_TURN
+BY_NAME = {str(waiting): waiting for waiting in WAITINGS}
 HERE = BY_NAME["CreateAigcAudioTaskOperator-operator-sync"]
 DEFERRED = BY_NAME["CreateAigcAudioTaskOperator-operator-deferrable"]
 BOTH = pytest.mark.parametrize("waiting", [HERE, DEFERRED], ids=str)
@@ -47,7 +49,7 @@ def mps() -> Iterator[MpsEmulator]:
 def full(mps: MpsEmulator) -> MpsEmulator:
     """An account in which there is never room."""
     for waiting in CREATES:
-        if waiting.way is Way.OPERATOR_SYNC:
+        if waiting.cls is not PosterOperator:  # whose action is that of another one
             mps.fault("error", waiting.create, times=None, code=REFUSED)
     return mps
 
@@ -150,6 +152,37 @@ def test_while_it_waits_nothing_is_remembered_as_sent(waiting: Waiting, full: Mp
         assert str(secret) == MUSIC_ARGUMENTS["model_name"] or json.dumps(secret) not in arguments
 
 
+def test_a_resumption_that_airflow_repeats_after_its_worker_was_lost_sends_nothing(mps: MpsEmulator) -> None:
+    """Before 3.1 a scheduler that starts again resumes with the same event what ran in its own processes."""
+    mps.fault("error", DEFERRED.create, code=REFUSED)
+    instance = DEFERRED.task_instance(mps, "mps", retries=1)
+    with pytest.raises(TaskDeferred) as deferred:
+        instance.make().execute(instance.context)
+    event = first_event(trigger_of(deferred.value))
+    instance.worker = Worker(killed_at=5)  # it has sent, and got no answer
+    with kills_strike_calls_too(instance), pytest.raises(Killed):
+        instance.make().execute_in_turn(instance.context, event)
+    instance.worker = Worker()
+    assert instance.remembered["stage"] == "sending"
+    with pytest.raises(AmbiguousCreateError):
+        instance.make().execute_in_turn(instance.context, event)
+    assert len(mps.tasks) == 1
+
+
+@pytest.mark.parametrize("waiting", [waiting for waiting in CREATES if waiting.repeatable], ids=str)
+def test_a_sending_in_doubt_stays_so_while_its_repeats_find_no_room(waiting: Waiting, mps: MpsEmulator) -> None:
+    mps.fault("http_502_after", waiting.create)
+    mps.fault("error", waiting.create, times=40, code=REFUSED)
+    instance = waiting.task_instance(mps, "mps", retries=0, room_timeout=0.5)
+    [error] = ends(instance.run).errors
+    assert isinstance(error, NoRoomError)
+    assert "may have run and be billed" in str(error)
+    mps.clear_faults()
+    cleared = ends(instance.run)
+    assert cleared.state is State.SUCCESS, cleared.errors
+    assert [task.task_id for task in mps.tasks] == [cleared.value], "it is the task of the first sending"
+
+
 @BOTH
 def test_a_worker_that_is_lost_at_any_step_around_a_refusal_costs_no_second_task(waiting: Waiting) -> None:
     for step in range(12):
@@ -193,13 +226,38 @@ def test_the_log_says_that_it_waits_and_when_there_was_room(waiting: Waiting, mp
 def test_a_kill_ends_the_wait_in_the_worker(waiting: Waiting, full: MpsEmulator, logged: Lines) -> None:
     operator = waiting.task_instance(full, "mps", room_timeout=None).make()
     instance = TaskInstance(lambda: operator, retries=0)
-    killer = threading.Timer(0.5, operator.on_kill)
-    killer.start()
-    [error] = ends(instance.run).errors
+
+    def kill() -> None:
+        wait_for("it waits for room", lambda: logged.of("No room yet"), seconds=60)
+        operator.on_kill()
+
+    killer = threading.Thread(target=kill)
+    with short_waits(room_backoff=60.0):  # the kill comes between two creates
+        killer.start()
+        [error] = ends(instance.run).errors
     killer.join()
     assert isinstance(error, NoRoomError)
     assert logged.of("No longer waiting for room. Nothing was created, and nothing is billed.")
     assert full.tasks == []
+
+
+def test_a_kill_amid_a_create_does_not_say_that_nothing_is_billed(logged: Lines) -> None:
+    with emulated("hangs", timeout=5) as mps:
+        mps.fault("error", CREATE, code=REFUSED)
+        mps.fault("hang_after", CREATE)
+        operator = HERE.task_instance(mps, "hangs", room_timeout=None).make()
+
+        def kill() -> None:
+            wait_for("the create is sent again", lambda: mps.count(CREATE) == 2, seconds=60)
+            operator.on_kill()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        [error] = ends(TaskInstance(lambda: operator, retries=0).run).errors
+        killer.join()
+        assert isinstance(error, AmbiguousCreateError)
+        assert mps.count(CREATE) == 2
+    assert logged.of("No longer waiting for room. An earlier sending may have run and be billed.")
 
 
 @pytest.mark.usefixtures("full")
@@ -210,18 +268,16 @@ def test_a_kill_in_the_triggerer_says_that_nothing_is_billed(logged: Lines) -> N
 
 
 @pytest.mark.usefixtures("mps")
-def test_a_create_stays_until_airflow_has_seen_its_process_end_and_lets_others_by(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_create_stays_until_airflow_has_seen_its_process_end_and_lets_others_by() -> None:
     stay = 1.0
-    bearing = replace(patience.patience(), resume_stay=stay)
-    monkeypatch.setattr(room, "patience", lambda: bearing)
     let_out = []
 
     async def wait(ticket: float, comes_after: float) -> float:
         await asyncio.sleep(comes_after)
         began = time.monotonic()
-        async for event in MpsRoomTrigger("aigc_audio", "MiniMaxMusic", "mps", ticket, ticket, True).run():
+        trigger = MpsRoomTrigger("aigc_audio", "MiniMaxMusic", "mps", ticket, ticket, True, stay=stay)
+        trigger.trigger_id = 1  # as a triggerer does
+        async for event in trigger.run():
             assert event.payload["status"] == "room"
             let_out.append(ticket)
         return time.monotonic() - began

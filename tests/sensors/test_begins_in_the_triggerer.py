@@ -8,10 +8,11 @@ from airflow.providers.common.compat.sdk import DAG, AirflowSensorTimeout, TaskD
 
 from airflow_provider_mps.api.errors import InvalidArgumentError
 from airflow_provider_mps.emulator import MpsEmulator
+from airflow_provider_mps.execution import without_worker
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
-from airflow_provider_mps.sensors import mps as sensors
 from airflow_provider_mps.sensors.mps import AigcAudioTaskSensor
-from airflow_provider_mps.triggers.mps import CAN_BE_ALL, MpsTaskTrigger
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from airflow_provider_mps.triggers.without_worker import CAN_BE_ALL
 from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.task_instances import TaskInstance, run_task
 
@@ -89,7 +90,7 @@ def test_a_worker_begins_where_a_triggerer_cannot_render() -> None:
 
 
 def test_before_airflow_3_3_a_worker_begins_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sensors, "CAN_BE_ALL", False)
+    monkeypatch.setattr(without_worker, "CAN_BE_ALL", False)
     waiting = sensor("one")
     assert waiting.start_trigger_args is None
     assert not waiting.start_from_trigger

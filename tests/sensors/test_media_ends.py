@@ -1,4 +1,4 @@
-"""How a task of ProcessMedia or EditMedia ended: FINISH alone does not mean success."""
+"""How a task of ProcessMedia or EditMedia ended: FINISH does not mean success."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,7 @@ from airflow_provider_mps.api.errors import MpsError, NoResultError, TaskFailedE
 from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.sensors.mps import MpsTaskSensor
+from tests.doubles.logs import Lines
 from tests.doubles.servers import Handler, LoopbackServer
 from tests.doubles.task_instances import run_task
 
@@ -161,3 +162,9 @@ def test_the_states_on_the_way(emulator: MpsEmulator, connect: Callable[..., Non
         result, _ = run_task(MpsTaskSensor(task_id="wait", mps_task_id="the-task", poke_interval=0.1))
     assert words == []
     assert result["TaskId"] == "the-task"
+
+
+def test_a_streamed_playlist_is_said_to_be_one_file_of_several(wait: Callable[..., Any], logged: Lines) -> None:
+    wait(workflow(transcode("/out/film.m3u8"), transcode()))
+    [line] = logged.of("m3u8")
+    assert "1 m3u8 (a playlist: one file of several), 1 mp4" in line

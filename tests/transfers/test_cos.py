@@ -16,6 +16,8 @@ from tests.doubles.logs import Lines, no_secret_in
 from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.task_instances import State, TaskInstance
 
+pytestmark = pytest.mark.usefixtures("mps_short_waits")
+
 BUCKET = {"Bucket": "films-1250000000", "Region": "ap-singapore"}
 STORE = {"CosBucketName": BUCKET["Bucket"], "CosBucketRegion": BUCKET["Region"], "CosBucketPath": "/parts/of it"}
 
@@ -76,7 +78,7 @@ def test_what_cannot_be_read_is_named(uri: str, named: str, emulator: MpsEmulato
     [error] = keep(uri, tmp_path, cos_region="" if named == "cos_region" else "ap-singapore").errors
     assert isinstance(error, InvalidArgumentError)
     assert isinstance(error, AirflowFailException)
-    assert error.argument == named
+    assert error.field == named
     assert emulator.requests == []
 
 

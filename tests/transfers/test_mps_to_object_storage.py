@@ -28,6 +28,8 @@ from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.servers import Handler, LoopbackServer, hang
 from tests.doubles.task_instances import run_task
 
+pytestmark = pytest.mark.usefixtures("mps_short_waits")
+
 MIB = 1024**2
 CONTENT = bytes(range(256)) * 1024
 
@@ -161,11 +163,12 @@ def test_a_download_that_never_ends_well_leaves_nothing(tmp_path: Path, mps_shor
 
 
 def test_a_url_that_has_expired_says_so(emulator: MpsEmulator, audio_urls: list[str], tmp_path: Path) -> None:
-    emulator.fault("file_expired")
-    with pytest.raises(AirflowFailException, match="HTTP 403: the URL has expired") as expired:
+    emulator.fault("file_expired", times=None)
+    said = r"^2 of 2 files are missing: .*HTTP 403: the URL has expired"
+    with pytest.raises(AirflowFailException, match=said) as expired:
         keep(audio_urls, str(tmp_path))
     assert isinstance(expired.value, ExpiredUrlError)
-    assert emulator.count("file") == 1
+    assert emulator.count("file") == 2, "each once: no time makes it good again"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -209,9 +212,7 @@ def nested(depth: int) -> Any:
         "",
         [],
         "[broken",
-        ["http://files.example/a.wav?sign=secret"],
-        ["http://127.0.0.1.files.example/a.wav?sign=secret"],
-        ["http://localhost@files.example/a.wav?sign=secret"],
+        ["http://files.example:8080/a.wav?sign=secret"],
         ["ftp://127.0.0.1/a.wav?sign=secret"],
         ["file:///etc/passwd"],
         ["/etc/passwd"],
@@ -247,7 +248,7 @@ def test_a_url_that_is_none_is_refused(tmp_path: Path, urls: Any) -> None:
         ("[<XComArg>]", r"rendered to text: pass op.output\[...\]"),
         ([7], "holds int"),
         ([b"x"], "holds bytes"),
-        (["http://files.example/a.wav?sign=s"], "holds str 'http://files.example'"),
+        (["ftp://files.example/a.wav?sign=s"], "holds str 'ftp://files.example'"),
         ({"Uri": 1}, "neither a Url nor Bucket, Region and Object"),
     ],
 )
@@ -428,6 +429,17 @@ class TestConnection:
                 keep("https://files.example/tune.wav?sign=secret", str(tmp_path))
         assert {(each.method, each.path) for each in proxy.requests} == {("CONNECT", "files.example:443")}
 
+    @pytest.mark.parametrize("host", ["files.example", "files.example:80", "127.0.0.1.files.example"])
+    def test_http_is_read_over_https_from_the_same_host(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+    ) -> None:
+        with LoopbackServer(lambda handler: handler.answer(b"", status=407)) as proxy:
+            self.connect(monkeypatch, extra={"proxy": proxy.url})
+            with pytest.raises(DownloadError, match="ProxyError: 407"):
+                keep(f"http://{host}/tune.wav?sign=secret", str(tmp_path))
+        address = f"{host.removesuffix(':80')}:443"
+        assert {(each.method, each.path) for each in proxy.requests} == {("CONNECT", address)}
+
     def test_a_socks_proxy_is_refused_by_name(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.connect(monkeypatch, extra={"proxy": "socks5://user:sign=secret@127.0.0.1:1080"})
         with pytest.raises(AirflowFailException, match=r"proxy: .*http or https") as refused:
@@ -441,7 +453,7 @@ class TestConnection:
         monkeypatch.delenv("AIRFLOW_CONN_TENCENT_MPS_DEFAULT")
         trusted = ssl.create_default_context(cafile=ca_bundle)
         monkeypatch.setattr(
-            "airflow_provider_mps.api.client._tls_context", lambda verify, version: verify is True and trusted
+            "airflow_provider_mps.api.wire.client._tls_context", lambda verify, version: verify is True and trusted
         )
         with LoopbackServer(whole, ssl_context=tls) as server:
             assert len(keep(f"{server.url}/tune.wav", f"{tmp_path}/music")) == 1
@@ -477,8 +489,10 @@ def test_no_url_in_logs_and_errors(
     tmp_path: Path,
     mps_short_waits: None,
     logged: Lines,
+    caplog: pytest.LogCaptureFixture,
     fault: str | None,
 ) -> None:
+    caplog.set_level("INFO", "airflow_provider_mps")  # as in a task of any Airflow; outside of one, 2.11 leaves it out
     if fault:
         emulator.fault(fault, times=None)
     try:

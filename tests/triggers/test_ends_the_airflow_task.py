@@ -12,7 +12,8 @@ from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
 from airflow_provider_mps.sensors.mps import AigcAudioTaskSensor
-from airflow_provider_mps.triggers.mps import CAN_BE_ALL, MpsTaskTrigger
+from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from airflow_provider_mps.triggers.without_worker import CAN_BE_ALL
 from tests.doubles.emulators import CREATE, DESCRIBE
 from tests.doubles.in_time import ends
 from tests.doubles.logs import Lines
@@ -42,7 +43,23 @@ def deferred_by(task: Any, instance: TaskInstance | None = None) -> MpsTaskTrigg
         task.execute((instance or TaskInstance(lambda: task)).context)
     trigger: MpsTaskTrigger = trigger_of(deferred.value)
     trigger.trigger_id = 1
+    trigger.task_instance = TaskInstance(lambda: task)  # type: ignore[assignment]
     return trigger
+
+
+@pytest.fixture(autouse=True)
+def pushed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The XComs that were pushed through the triggerer's supervisor, as it stores them."""
+    found: dict[str, Any] = {}
+
+    class Supervisor:
+        async def asend(self, message: Any) -> None:
+            assert (message.dag_id, message.run_id, message.task_id, message.map_index) == ("dag", "run", "wait", -1)
+            found[message.key] = message.value
+
+    runner = "airflow.sdk.execution_time.task_runner"
+    monkeypatch.setattr(f"{runner}.SUPERVISOR_COMMS", Supervisor(), raising=False)
+    return found
 
 
 def fired_by(trigger: MpsTaskTrigger) -> Any:
@@ -52,28 +69,39 @@ def fired_by(trigger: MpsTaskTrigger) -> Any:
     return ends(lambda: asyncio.run(first()))
 
 
-def test_a_sensor_leaves_what_a_worker_would_and_asks_no_second_time(emulator: MpsEmulator) -> None:
+def test_a_sensor_leaves_what_a_worker_would_and_asks_no_second_time(
+    emulator: MpsEmulator, pushed: dict[str, Any]
+) -> None:
     task_id = emulator.add_task()
     event = fired_by(deferred_by(sensor(task_id)))
     asked = emulator.count(DESCRIBE)
     result, xcoms = run_task(AigcAudioTaskSensor(task_id="wait", mps_task_id=task_id))
     assert asked < emulator.count(DESCRIBE)
     assert isinstance(event, TaskSuccessEvent)
-    assert event.xcoms == {
+    assert event.xcoms is None, "Airflow would store them as texts"
+    assert pushed == {
         **xcoms,
         "return_value": result,
         "_link_ListenLink": xcoms["audio_urls"][0],
-        "_link_MpsConsoleLink": "https://console.tencentcloud.com/mps/aigc/tasks",
+        "_link_MpsConsoleLink": f"{emulator.url}/",
     }
 
 
-def test_a_create_leaves_its_task_id_its_result_and_the_files(emulator: MpsEmulator) -> None:
-    event = fired_by(deferred_by(create()))
+def test_a_create_leaves_its_task_id_its_result_and_the_files(emulator: MpsEmulator, pushed: dict[str, Any]) -> None:
+    fired_by(deferred_by(create()))
     [task] = emulator.tasks
-    urls = [info["Url"] for info in event.xcoms["result"]["AudioInfos"]]
-    assert event.xcoms["return_value"] == event.xcoms["result"]["TaskId"] == task.task_id
-    assert event.xcoms["audio_urls"] == urls
-    assert (event.xcoms["usage"]["model"], event.xcoms["usage"]["files"]) == (MUSIC_ARGUMENTS["model_name"], len(urls))
+    urls = [info["Url"] for info in pushed["result"]["AudioInfos"]]
+    assert pushed["return_value"] == pushed["result"]["TaskId"] == task.task_id
+    assert pushed["audio_urls"] == urls
+    assert (pushed["usage"]["model"], pushed["usage"]["files"]) == (MUSIC_ARGUMENTS["model_name"], len(urls))
+
+
+def test_a_worker_ends_it_where_xcoms_cannot_be_pushed(
+    emulator: MpsEmulator, logged: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", None)
+    assert fired_by(deferred_by(create())).payload["status"] == "done"
+    assert logged.of("The XComs could not be pushed (AttributeError): a worker ends this task")
 
 
 def test_what_it_made_is_counted_in_the_triggerer(emulator: MpsEmulator, stats: RecordedStats) -> None:
@@ -81,16 +109,18 @@ def test_what_it_made_is_counted_in_the_triggerer(emulator: MpsEmulator, stats: 
     assert (stats.counted["mps.usage.tasks"], stats.counted["mps.usage.files"]) == (1, 1)
 
 
-def test_without_do_xcom_push_nothing_is_returned(emulator: MpsEmulator) -> None:
-    event = fired_by(deferred_by(sensor(emulator.add_task(), do_xcom_push=False)))
-    assert "return_value" not in event.xcoms
-    assert event.xcoms["audio_urls"]
+def test_without_do_xcom_push_nothing_is_returned(emulator: MpsEmulator, pushed: dict[str, Any]) -> None:
+    fired_by(deferred_by(sensor(emulator.add_task(), do_xcom_push=False)))
+    assert "return_value" not in pushed
+    assert pushed["audio_urls"]
 
 
-def test_neither_the_logged_event_nor_the_log_holds_a_url(emulator: MpsEmulator, logged: Lines) -> None:
+def test_neither_the_logged_event_nor_the_log_holds_a_url(
+    emulator: MpsEmulator, logged: Lines, pushed: dict[str, Any]
+) -> None:
     task_id = emulator.add_task()
     event = fired_by(deferred_by(sensor(task_id)))
-    [url] = event.xcoms["audio_urls"]
+    [url] = pushed["audio_urls"]
     assert url not in repr(event)  # which Airflow logs
     assert any("is DONE" in line for line in logged.of(task_id))
     assert not [line for line in logged.lines if url in line]
@@ -133,8 +163,8 @@ def test_a_clear_after_it_delivers_the_same_file_and_says_so_and_the_next_makes_
     emulator: MpsEmulator, logged: Lines
 ) -> None:
     instance = TaskInstance(create, retries=0)
-    instance.max_tries = 1
     fired_by(deferred_by(create(), instance))
+    instance.try_number = 1
     outcome = ends(instance.run)
     assert outcome.state is State.SUCCESS
     assert [task.task_id for task in emulator.tasks] == [outcome.value]

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from airflow_provider_mps.api.errors import TaskFailedError
 from airflow_provider_mps.api.tasks import FAMILIES
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
@@ -25,6 +25,12 @@ TITLES = {
     "aigc_video": "AIGC video",
     "aigc_image": "AIGC image",
     "media": "media processing",
+    "process_image": "picture processing",
+    "text_to_speech": "voice-over",
+    "design_voice": "voice design",
+    "aigc_scenario": "scenario film",
+    "clone_viral": "viral clone",
+    "hunyuan_3d": "3D model",
 }
 
 
@@ -37,21 +43,26 @@ def test_a_task_that_is_done(emulator: MpsEmulator, kind: str) -> None:
     task_id = emulator.add_task(kind)
     event = first_event(trigger(task_id, kind))
     message = f"{TITLES[kind]} task {task_id} is done"
-    assert event == {"status": "done", "mps_task_id": task_id, "message": message}
+    assert event == {"version": 1, "status": "done", "mps_task_id": task_id, "message": message}
 
 
 def test_a_task_that_failed(emulator: MpsEmulator) -> None:
     emulator.fault("fail", CREATE, message="out of tune, see https://files.example/a.wav?sign=secret")
     task_id = MpsHook().create_aigc_audio_task(**MUSIC_ARGUMENTS)
     event = first_event(trigger(task_id))
-    event["message"] = re.sub(r"\b\d+ s\b", "0 s", event["message"])
+    waited = event["error"]["what"].split()[2]
+    error = {
+        "what": f"FAIL after {waited} s of waiting: out of tune, see https://files.example/a.wav?...",
+        "cost": "Whether a task that failed is billed is not known",
+        "advice": TaskFailedError.advice,
+        "details": f"Some requests fail each time. It is AIGC audio task {task_id}",
+    }
     assert event == {
+        "version": 1,
         "status": "failed",
         "mps_task_id": task_id,
-        "message": "FAIL after 0 s of waiting: out of tune, see https://files.example/a.wav?...\n"
-        "Whether a task that failed is billed is not known\n"
-        "A retry makes, and may pay for, a new task\n"
-        f"It is AIGC audio task {task_id}. Some requests fail each time",
+        "message": " ".join(f"{part}." for part in error.values()).replace("?....", "?..."),
+        "error": error,
         "usage": {"mps_task_id": task_id, "kind": "aigc_audio", "state": "FAIL", "files": 0},
     }
 
@@ -64,7 +75,7 @@ def test_a_deadline(emulator: MpsEmulator, hangs: bool) -> None:
     event = first_event(trigger(task_id, deadline=time.time() + 0.5))
     assert (event["status"], event["mps_task_id"]) == ("timeout", task_id)
     assert "It goes on at MPS" in event["message"]
-    assert set(event) == {"status", "mps_task_id", "message"}
+    assert set(event) == {"version", "status", "mps_task_id", "message", "error"}
 
 
 def test_airflow_keeps_what_a_trigger_is_made_of() -> None:
@@ -82,9 +93,8 @@ def test_a_final_error(emulator: MpsEmulator) -> None:
     emulator.fault("error", DESCRIBE, code="UnauthorizedOperation", message="not yours", times=None)
     event = first_event(trigger("one"))
     assert event["status"] == "error"
-    what, _, _, details = event["message"].split("\n")
-    assert what == f"{DESCRIBE}: UnauthorizedOperation: not yours"
-    assert "RequestId " in details
+    assert event["error"]["what"] == f"{DESCRIBE}: UnauthorizedOperation: not yours"
+    assert "RequestId " in event["error"]["details"]
     assert emulator.count(DESCRIBE) == 1
 
 
@@ -108,9 +118,10 @@ def test_what_comes_unexpectedly_is_not_quoted(emulator: MpsEmulator, monkeypatc
     def fail(*arguments: Any, **options: Any) -> None:
         raise KeyError("emulator-key")
 
-    monkeypatch.setattr("airflow_provider_mps.api.client.MpsClient.attempt", fail)
+    monkeypatch.setattr("airflow_provider_mps.api.wire.client.MpsClient.attempt", fail)
     event = first_event(trigger("one"))
     assert event == {
+        "version": 1,
         "status": "error",
         "mps_task_id": "one",
         "message": "KeyError in the triggerer; its log has the details",
@@ -119,7 +130,7 @@ def test_what_comes_unexpectedly_is_not_quoted(emulator: MpsEmulator, monkeypatc
 
 def test_the_event_and_the_log_hold_no_url(emulator: MpsEmulator, logged: Lines) -> None:
     task_id = emulator.add_task()
-    assert no_secret_in(first_event(trigger(task_id)).values())
+    assert no_secret_in(map(str, first_event(trigger(task_id)).values()))
     assert logged.of(f"Task {task_id}: DONE after")
     assert no_secret_in(logged.lines)
 

@@ -1,16 +1,19 @@
-"""A trigger that is ended: what waits at MPS is aborted where a user marked the task instance, and nowhere else."""
+"""A trigger that is ended: what waits at MPS is aborted where no try of the task instance goes on with it."""
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from airflow_provider_mps.api.tasks import FAMILIES
+from airflow_provider_mps.compat import XCom
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.doubles.in_time import ends
@@ -19,6 +22,7 @@ from tests.doubles.servers import LoopbackServer
 
 ABORTED, TOO_LATE, OVER = "is aborted", "can be aborted only while it waits", "there is nothing to abort"
 NO_LONGER = "no longer waits for"
+CANCELLED_NOTHING = "Nothing was cancelled at MPS, and it may be billed: "
 GOES_ON = "goes on at MPS, for the next try of this Airflow task"
 MARKED = ("failed", "success", "skipped")
 NOT_MARKED = (None, "scheduled", "queued", "running", "restarting", "up_for_retry", "deferred")
@@ -70,6 +74,39 @@ def test_a_task_that_waits_is_aborted_only_where_a_user_marked_the_task_instance
     assert said in line
 
 
+@pytest.mark.parametrize(
+    ("discards", "memory", "answer", "aborts"),
+    [
+        (True, "", 403, 1),  # no live attempt: another try has taken its place
+        (True, "", None, 0),  # the same try goes on, in another triggerer or in a worker
+        (True, "", 500, 0),
+        (True, "file:///memory", 403, 0),  # out of reach of a clear: the next try goes on with it
+        (False, "", 403, 0),
+    ],
+)
+def test_after_a_clear_it_is_aborted_only_where_no_try_will_go_on_with_it(
+    discards: bool,
+    memory: str,
+    answer: int | None,
+    aborts: int,
+    state_is: Any,
+    emulator: MpsEmulator,
+    connect: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def get_one(**_: Any) -> None:
+        if answer is not None:
+            detail = {"status_code": answer, "detail": {"detail": {"reason": "access_denied"}}}
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=detail))
+
+    monkeypatch.setattr("airflow_provider_mps.triggers.mps.clears_discard", lambda: discards)
+    monkeypatch.setattr(XCom, "get_one", get_one)
+    connect(memory=memory)
+    state_is("scheduled")
+    end("media", emulator.add_task("media", wait_seconds=600))
+    assert emulator.count("ManageTask") == aborts
+
+
 @pytest.mark.parametrize(("runs", "said"), [(600, TOO_LATE), (0, OVER)])
 def test_where_there_is_nothing_to_abort_airflow_is_not_asked(
     runs: float, said: str, state_is: Any, emulator: MpsEmulator, logged: Lines
@@ -79,7 +116,7 @@ def test_where_there_is_nothing_to_abort_airflow_is_not_asked(
     end("media", task_id)
     [line] = logged.of(task_id)
     assert said in line
-    assert "billed" not in line
+    assert line.startswith(CANCELLED_NOTHING) is (said == TOO_LATE)
     assert not asked
     assert emulator.count("ManageTask") == 0
 
@@ -91,8 +128,7 @@ def test_of_what_cannot_be_aborted_nobody_is_asked(kind: str, state_is: Any, log
     assert not asked
     [line] = logged.of("the-task")
     assert NO_LONGER in line
-    assert "nothing was cancelled at MPS" in line
-    assert "billed" not in line
+    assert line.startswith(CANCELLED_NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +144,7 @@ def test_a_wait_that_is_a_sensors_or_is_over_by_itself_aborts_nothing(
     assert emulator.requests == []
     [line] = logged.of(task_id)
     assert NO_LONGER in line
-    assert "nothing was cancelled at MPS" in line
-    assert "billed" not in line
+    assert line.startswith(CANCELLED_NOTHING)
 
 
 def test_an_abort_goes_on_though_airflow_cancels_it_at_each_of_its_syncs(state_is: Any, monkeypatch: Any) -> None:

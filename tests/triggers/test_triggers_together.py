@@ -5,6 +5,7 @@ import json
 import math
 import time
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ from airflow_provider_mps import compat
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
+from airflow_provider_mps.triggers.room import MpsRoomTrigger
 from tests.doubles.emulators import DESCRIBE
 from tests.doubles.in_time import ends
 from tests.doubles.logs import Lines
 from tests.doubles.recorded_stats import RecordedStats
 from tests.doubles.seen import MUSIC_ARGUMENTS
 
+CONN_ID = "tencent_mps_default"
 REFUSED = "AuthFailure.SecretIdNotFound"
 
 
@@ -120,9 +123,69 @@ def test_the_metrics_tell_of_creates_polls_and_waits(emulator: MpsEmulator, stat
     assert stats.counted["mps.throttled"] == 1
     assert stats.gauges["mps.waiting"] == 0
     assert 0 < stats.gauges["mps.rate"] < 0.97 * 20
-    ((name, waited, tags),) = stats.timings
+    (_, unseen, of_kind), (name, waited, tags) = stats.timings
     assert (name, tags) == ("mps.wait_duration", {"kind": "aigc_audio", "state": "DONE"})
     assert waited > timedelta(0)
+    assert of_kind == {"kind": "aigc_audio"}
+    assert waited > unseen > timedelta(0)
+
+
+def test_an_end_that_was_seen_late_is_said_to_be_by_how_much(
+    emulator: MpsEmulator, stats: RecordedStats, logged: Lines
+) -> None:
+    accepted = {"soon": time.time(), "late": time.time() - 200}
+    for how, at in accepted.items():
+        assert ends(lambda at=at: asyncio.run(event(done_task(emulator), accepted_at=at)))["status"] == "done"  # type: ignore[misc]
+        assert bool(logged.of("The task may have ended up to 3 min")) == (how == "late")
+    unseen = [waited.total_seconds() for name, waited, _ in stats.timings if name == "mps.detection_delay"]
+    assert [seconds > 60 for seconds in unseen] == [False, True]
+
+
+@pytest.mark.usefixtures("mps_short_waits", "emulator")
+def test_a_triggerer_that_is_half_full_of_creates_without_room_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, stats: RecordedStats, logged: Lines
+) -> None:
+    monkeypatch.setenv("AIRFLOW__TRIGGERER__CAPACITY", "10")
+
+    async def waits(number: int) -> None:
+        trigger = MpsRoomTrigger("aigc_audio", "MiniMaxMusic", "tencent_mps_default", number, number, True)
+        async for _ in trigger.run():
+            pass
+
+    async def crowd(number: int) -> None:
+        tasks = [asyncio.create_task(waits(number)) for number in range(number)]
+        await asyncio.sleep(0)
+        assert stats.gauges["mps.waiting_for_room"] == number
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    for number, said in ((5, 0), (8, 1)):
+        asyncio.run(crowd(number))
+        assert len(logged.of("creates wait for room in this triggerer, which holds 10 waits")) == said
+    assert logged.of("6 creates wait for room")
+    assert stats.gauges["mps.waiting_for_room"] == 0
+
+
+@pytest.mark.usefixtures("emulator")
+def test_creates_without_room_that_start_together_join_the_line_one_by_one(logged: Lines) -> None:
+    async def waits(ticket: float) -> None:
+        async for _ in MpsRoomTrigger("aigc_audio", "MiniMaxMusic", CONN_ID, ticket, ticket, True, stay=60.0).run():
+            pass
+
+    async def most_at_once() -> int:
+        now = time.time()
+        tasks = [asyncio.create_task(waits(now + number)) for number in range(100)]
+        joined = [0]
+        while joined[-1] < len(tasks):
+            await asyncio.sleep(0)  # the event loop's next turn
+            joined.append(len(logged.of("in this triggerer. Waiting costs nothing")))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return max(after - before for before, after in pairwise(joined))
+
+    assert ends(lambda: asyncio.run(most_at_once())) == 1
 
 
 def fail_to_read(monkeypatch: pytest.MonkeyPatch, times: float, hangs: bool = False) -> None:

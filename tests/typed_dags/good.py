@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, XComArg, task
 
-from airflow_provider_mps.api.compose import lay_soundtrack
+from airflow_provider_mps.api.request.soundtrack import lay_soundtrack
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.operators.mps import (
     CreateAigcAudioTaskOperator,

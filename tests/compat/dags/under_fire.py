@@ -12,9 +12,12 @@ from airflow_provider_mps.sensors.mps import AigcAudioTaskSensor
 from airflow_provider_mps.transfers.mps_to_object_storage import MpsToObjectStorageOperator
 
 try:
-    from airflow.sdk import DAG
+    from airflow.sdk import DAG, task_group
 except ImportError:  # Airflow 2
     from airflow import DAG
+    from airflow.decorators import task_group  # type: ignore[no-redef, attr-defined]
+
+MPS = "tencent_mps_default"
 
 
 class KilledWhileItWaits(CreateAigcAudioTaskOperator):
@@ -48,34 +51,58 @@ def empty(dag_id: str) -> DAG:
     )
 
 
-def dag_of(dag_id: str, operator: type[CreateAigcAudioTaskOperator], **arguments: Any) -> DAG:
-    with empty(dag_id) as dag:
-        made: Any = operator(
-            task_id="create", model_name="GL", model_version="3.0-clip", scene_type="music", prompt=dag_id, **arguments
-        )
-        urls = made.output["audio_urls"]
-        if not arguments:
-            sensor: Any = AigcAudioTaskSensor(
-                task_id="wait", mps_task_id=made.output, mode="reschedule", poke_interval=2, timeout=300
-            )
-            urls = sensor.output["audio_urls"]
-        MpsToObjectStorageOperator(task_id="keep", urls=urls, destination=f"file://{os.environ['KEPT_FILES']}/{dag_id}")
-    return dag
+def create(operator: type[CreateAigcAudioTaskOperator], dag_id: str, **arguments: Any) -> Any:
+    return operator(
+        task_id="create", model_name="GL", model_version="3.0-clip", scene_type="music", prompt=dag_id, **arguments
+    )
+
+
+def transcode(dag_id: str, **arguments: Any) -> Any:
+    return ProcessMediaOperator(
+        task_id="transcode",
+        input_url="https://example.com/film.mp4",
+        output_cos={"Bucket": "films-1250000000", "Region": "ap-singapore"},
+        media_process_task={"TranscodeTaskSet": [{"Definition": 100010}]},
+        session_context=dag_id,
+        **arguments,
+    )
+
+
+def keep(dag_id: str, urls: Any) -> None:
+    MpsToObjectStorageOperator(task_id="keep", urls=urls, destination=f"file://{os.environ['KEPT_FILES']}/{dag_id}")
 
 
 here: dict[str, Any] = {"wait_for_completion": True, "deferrable": False, "poll_interval": 1}
 there = here | {"deferrable": True}
 
-in_the_triggerer = dag_of("in_the_triggerer", CreateAigcAudioTaskOperator, **there)
-by_a_sensor = dag_of("by_a_sensor", CreateAigcAudioTaskOperator)
-process_killed = dag_of("process_killed", KilledWhileItWaits, **here)
-fails_after_execute = dag_of("fails_after_execute", FailsAfterExecute, **here)
+for with_memory in ("", "_with_memory"):
+    for name, operator, conn_id, wait in (
+        ("in_the_triggerer", CreateAigcAudioTaskOperator, "held_mps", there),
+        ("process_killed", KilledWhileItWaits, MPS, here),
+        ("fails_after_execute", FailsAfterExecute, MPS, here),
+    ):
+        with empty(dag_id := name + with_memory):
+            made = create(operator, dag_id, mps_conn_id=conn_id + with_memory, **wait)
+            keep(dag_id, made.output["audio_urls"])
+    with empty(dag_id := "cleared" + with_memory):
+        create(CreateAigcAudioTaskOperator, dag_id, mps_conn_id="held_mps" + with_memory, **there)
 
-with empty("film") as film:
-    ProcessMediaOperator(
-        task_id="create",
-        input_url="https://example.com/film.mp4",
-        output_cos={"Bucket": "films-1250000000", "Region": "ap-singapore"},
-        media_process_task={"TranscodeTaskSet": [{"Definition": 100010}]},
-        **there,
+with empty("by_a_sensor"):
+    made = create(CreateAigcAudioTaskOperator, "by_a_sensor")
+    sensor: Any = AigcAudioTaskSensor(
+        task_id="wait", mps_task_id=made.output, mode="reschedule", poke_interval=2, timeout=300
     )
+    keep("by_a_sensor", sensor.output["audio_urls"])
+
+with empty("film"):
+    transcode("film", **there)
+
+
+@task_group
+def attempt() -> None:
+    transcode("loop", **here) >> create(FailsAfterExecute, "loop", mps_conn_id=f"{MPS}_with_memory", **here)
+
+
+if hasattr(attempt, "loop"):  # from Airflow 3.4 on
+    with empty("loop"):
+        attempt.loop(max_iterations=2)

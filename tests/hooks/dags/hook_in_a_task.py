@@ -14,7 +14,7 @@ RAIN: Any = {"model_name": "MiniMaxMusic", "model_version": "2.6", "scene_type":
 FIELDS = {"ModelName": "MiniMaxMusic", "ModelVersion": "2.6", "SceneType": "music", "Prompt": "rain"}
 WAYS: dict[str, Callable[[MpsHook], Any]] = {
     "create_aigc_audio_task": lambda hook: hook.create_aigc_audio_task(**RAIN),
-    "acreate_aigc_audio_task": lambda hook: asyncio.run(hook.acreate_aigc_audio_task(**RAIN)),
+    "acreate_task": lambda hook: asyncio.run(hook.acreate_task("aigc_audio", **RAIN)),
     "call": lambda hook: hook.call("CreateAigcAudioTask", FIELDS),
     "acall": lambda hook: asyncio.run(hook.acall("CreateAigcAudioTask", FIELDS)),
 }

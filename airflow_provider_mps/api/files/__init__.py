@@ -1,0 +1,1 @@
+"""Files of tasks: their names in COS, and their download."""

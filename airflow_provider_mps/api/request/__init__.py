@@ -1,0 +1,1 @@
+"""What is asked for: a request, checked and created once."""

@@ -1,0 +1,45 @@
+"""What a request tells of its task's cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_mps.api.errors import InvalidArgumentError
+from airflow_provider_mps.api.tasks.usage import Asked, word
+
+if TYPE_CHECKING:
+    from airflow_provider_mps.api.request.shape import RequestShape
+
+
+def asked_for(shape: RequestShape, arguments: Callable[[], Mapping[str, Any]]) -> Asked:
+    """What a request tells of its task's cost.
+
+    :param arguments: gives those that it was created by. They may be rendered anew since, so an argument that cannot be
+        sent any more is no error here.
+    """
+    found, params = Asked(), dict[str, Any]()
+    with suppress(InvalidArgumentError):
+        params = shape.build(arguments())
+    if model := word(params.get("ModelName")):
+        found["model"] = model
+    if version := word(params.get("ModelVersion")):
+        found["version"] = version
+    if length := params.get("Duration"):
+        found["requested_seconds"] = length
+    if files := _files(params):
+        found["requested_files"] = files
+    extra = params.get("ExtraParameters")
+    if resolution := word(extra.get("Resolution")) if isinstance(extra, Mapping) else "":
+        found["requested_resolution"] = resolution
+    return found
+
+
+def _files(params: Mapping[str, Any]) -> int:
+    """How many images or songs a request asks for; 0 where it does not say so."""
+    count = params.get("OutputImageCount")
+    if count is None and "AdditionalParameters" in params:
+        count = json.loads(params["AdditionalParameters"]).get("n")
+    return count if isinstance(count, int) and not isinstance(count, bool) and 0 < count < 1000 else 0

@@ -1,0 +1,1 @@
+"""Many waits on one account."""

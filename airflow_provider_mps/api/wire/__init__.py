@@ -1,0 +1,1 @@
+"""One signed call of the API."""

@@ -1,0 +1,1 @@
+"""Sounds, pictures and films."""

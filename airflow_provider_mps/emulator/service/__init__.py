@@ -1,0 +1,1 @@
+"""What MPS does with a request."""
