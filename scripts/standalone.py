@@ -184,6 +184,20 @@ class Airflow:
         task: dict[str, Any] = self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
         return task
 
+    def wait_for_process_end(self, dag_id: str, run_id: str, task_id: str, times: int = 1) -> None:
+        """Wait until the scheduler has heard of the end of a task's process, for the n-th time.
+
+        Airflow fails a task that a person answers before that, and asks again:
+        github.com/apache/airflow/issues/72716. Only the scheduler's log tells.
+        """
+        of_task = f"TaskInstanceKey(dag_id={dag_id!r}, task_id={task_id!r}, run_id={run_id!r}"
+
+        def heard() -> bool:
+            lines = self._log.read_text(errors="replace").splitlines()
+            return sum("Received executor event" in line and of_task in line for line in lines) >= times
+
+        wait_for(f"a process of {task_id} has ended", heard, seconds=300)
+
     def mapped(self, dag_id: str, run_id: str, task_id: str) -> list[dict[str, Any]]:
         """Return the instances of a mapped task as the REST API gives them."""
         return list(self.all(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/listMapped", "task_instances"))

@@ -95,6 +95,10 @@ class WatchedAirflow(AirflowStandalone):
 
         self._http.headers["Authorization"] = f"Bearer {wait_for('the API is there', token, seconds=300)}"
 
+    def results(self, path: str, **params: Any) -> httpx.Response:
+        """What the results page's own address answers."""
+        return self._http.get(f"/mps/{path}", params=params)
+
     def log(self, dag_id: str, task_id: str) -> str:
         """All that the tries of a task of a DAG's only run have logged."""
         logs = (self.home / "logs" / f"dag_id={dag_id}").glob(f"*/task_id={task_id}/attempt=*")
@@ -314,10 +318,13 @@ class TestALoop:
         run_id = airflow.trigger(IN_A_LOOP, prompt="a jingle")
         path = f"/dags/{IN_A_LOOP}/dagRuns/{run_id}"
         asked = f"{path}/hitlDetails?state=awaiting_input&response_received=false"
-        for answer, prompt in (("Another one", "a slower jingle"), ("Another one", ""), ("Publish", "")):
+        answers = (("Another one", "a slower jingle"), ("Another one", ""), ("Publish", ""))
+        for number, (answer, prompt) in enumerate(answers):
             [question] = wait_for(
                 "the next take is there", lambda: airflow.api("GET", asked)["hitl_details"], seconds=300
             )
+            # Each answer so far has made a process of its own.
+            airflow.wait_for_process_end(IN_A_LOOP, run_id, "takes.verdict", times=2 * number + 1)
             where = {name: question["task_instance"][name] for name in ("region_id", "region_index")}
             answered = {"chosen_options": [answer], "params_input": {"prompt": prompt}}
             airflow.api("PATCH", f"{path}/taskInstances/takes.verdict/-1/hitlDetails?{urlencode(where)}", answered)
@@ -330,13 +337,10 @@ class TestALoop:
         assert made == ["a jingle", "a slower jingle", "a jingle"]
         of_run = {"dag_id": IN_A_LOOP, "run_id": run_id}
         heard = set()
-        with httpx.Client(base_url=airflow.url, timeout=60, trust_env=False) as browser:
-            token = browser.get("/auth/token").raise_for_status().json()["access_token"]
-            browser.headers["Authorization"] = f"Bearer {token}"
-            for each in browser.get("/mps/takes", params=of_run).raise_for_status().json()["takes"]:
-                place = {name: each[name] for name in ("task_id", "map_index", "region_id")}
-                if each["files"]:
-                    heard.add(browser.get("/mps/file", params=of_run | place).headers["Location"])
+        for each in airflow.results("takes", **of_run).raise_for_status().json()["takes"]:
+            place = {name: each[name] for name in ("task_id", "map_index", "region_id")}
+            if each["files"]:
+                heard.add(airflow.results("file", **of_run, **place).headers["Location"])
         assert len(heard) == 3, "the results page has the take of each iteration"
 
 

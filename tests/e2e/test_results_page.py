@@ -154,8 +154,7 @@ def test_a_run_has_its_takes_in_a_tab_and_they_play(ran: Ran) -> None:
 def test_a_person_decides_beside_what_is_asked_about(ran: Ran) -> None:
     """And hears what lies in a bucket; and what others have written is text."""
     run_id = ran.airflow.trigger("asks")
-    asked = ("awaiting_input", "deferred")  # the latter before Airflow 3.2
-    wait_for("the run asks", lambda: ran.airflow.task("asks", run_id, "approve")["state"] in asked, seconds=300)
+    ran.airflow.wait_for_process_end("asks", run_id, "approve")
     page = ran.page()
     page.goto(f"{ran.airflow.url}/dags/asks/runs/{run_id}")
     page.get_by_role("link", name="MPS results").last.click()

@@ -325,6 +325,18 @@ class TestDecisions:
             }
         ]
 
+    def test_an_answer_is_sent_once_airflow_can_take_it(self, page: Page, airflow: Airflow) -> None:
+        airflow.takes, airflow.decisions = [take()], [decision(created_at="2026-11-29T13:00:00Z")]
+        page.clock.install(time="2026-11-29T12:59:00Z")
+        frame = opened(page)
+        page.clock.pause_at("2026-11-29T13:00:07Z")
+        frame.get_by_role("button", name="Approve").click()
+        expect(frame.locator(".decision")).to_contain_text("Approve is sent in a moment")
+        assert airflow.sent == []
+        page.clock.run_for(1000)
+        expect(frame.locator(".decision")).to_contain_text("Answered: Approve")
+        assert len(airflow.sent) == 1
+
     def test_a_link_of_what_is_asked_is_its_words(self, page: Page, airflow: Airflow) -> None:
         airflow.takes, airflow.decisions = [take()], [decision(body="Take [1 (one)], [heard](/here?a=b), or not")]
         expect(opened(page).locator(".decision .prompt")).to_have_text("Take [1 (one)], heard, or not")

@@ -192,7 +192,7 @@ def test_the_log_of_a_failure_says_first_what_happened_what_it_cost_and_what_to_
 @pytest.mark.parametrize(("answer", "publishes"), [("Approve", "success"), ("Reject", "skipped")])
 def test_a_take_is_published_once_a_person_approves(web: Web, answer: str, publishes: str) -> None:
     run_id = web.airflow.trigger("approve_soundtrack")
-    web.wait_for_task("approve_soundtrack", run_id, "approve", "awaiting_input")
+    web.airflow.wait_for_process_end("approve_soundtrack", run_id, "approve")
     [take] = web.airflow.xcom("approve_soundtrack", run_id, "keep_take")
     web.task("approve_soundtrack", run_id, "approve", "required_actions")
     expect(web.page.get_by_text("Publish this soundtrack?")).to_be_visible()

@@ -7,6 +7,7 @@ const ROOT = new URL("../", location.href).href;
 const API = new URL("api/v2/", ROOT).href;
 const PAGE_SIZE = 24;
 const REFRESH_MS = 10_000;
+const HEARD_MS = 8_000; // what Airflow takes at most to hear of the end of a task's process: triggers/base.py
 const NEWEST = 5; // pages of 100 task instances that are looked through for the newest takes
 const NEWEST_RUNS = 20;
 const ENDED = new Set(["success", "failed", "skipped", "upstream_failed", "removed"]);
@@ -361,6 +362,13 @@ function decision(detail) {
     buttons.append(...detail.options.map((option, at) => button(option, () => answer(option), at ? "" : "main")));
   }
   async function answer(option) {
+    // Airflow fails a task that is answered before it has heard that its process has ended, and asks again, if at all.
+    const options = [...buttons.children];
+    const early = HEARD_MS - (Date.now() - Date.parse(detail.created_at));
+    if (early > 0) {
+      buttons.replaceChildren(note(`${option} is sent in a moment: Airflow cannot take an answer yet. Leave this page open.`));
+      await new Promise((sent) => setTimeout(sent, Math.min(early, HEARD_MS))); // the browser's clock may be behind
+    }
     try {
       const region = task.region_id ? `?${new URLSearchParams({ ...regionOf(task), region_index: task.region_index })}` : "";
       await ask(`${API}${taskPath(task)}/${task.map_index}/hitlDetails${region}`, {
@@ -371,6 +379,7 @@ function decision(detail) {
       buttons.replaceChildren(note(`Answered: ${option}`));
     } catch (error) {
       const why = { 403: "You may not decide this.", 409: "Somebody has decided this already." }[error.status];
+      buttons.replaceChildren(...options);
       box.append(note(why ?? `Not sent: ${error.message}.`));
     }
   }
