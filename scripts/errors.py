@@ -117,6 +117,20 @@ ENDINGS = {
             "Airflow's API server or database did not answer; nothing was sent",
             "look at those",
         ),
+        Ending(
+            "The memory folder … could not be",
+            "NotRememberedError",
+            True,
+            "the folder that the connection's `memory` names could not be read or written; nothing was sent",
+            "read the rest; [what the keys need](connection.md#a-memory-of-ones-own)",
+        ),
+        Ending(
+            "there is no such storage here",
+            CONNECTION,
+            False,
+            "what reads the folder that `memory` names is not installed on this worker",
+            "for `cos://` install the extra `cos`, for `s3://` `apache-airflow-providers-amazon[s3fs]`",
+        ),
     ],
     "About a create": [
         Ending(
@@ -306,7 +320,7 @@ ENDINGS = {
             ARGUMENT,
             False,
             "the Airflow provider for that kind of URI is not installed",
-            "install it, such as `apache-airflow-providers-amazon[s3fs]`",
+            "install it, such as `apache-airflow-providers-amazon[s3fs]`; for `cos://` the extra `cos`",
         ),
         Ending(
             "is relative: give the path from / on",

@@ -249,9 +249,8 @@ TRACES = {
     "CreateAigcImageTask": Trace("MPS bills the images that it made", _LOOK, _NOTE),
     "CreateAigcAudioTask": Trace(
         "MPS bills music by the song",
-        "that day's usage",
-        "The MPS console and DescribeUsageData show the usage; neither AIGC Task Management nor CloudAudit is known to "
-        "list audio",
+        "that day's usage in the console",
+        "Neither AIGC Task Management nor CloudAudit is known to list audio, and DescribeUsageData does not count it",
     ),
 }
 _SCENARIO = Trace(

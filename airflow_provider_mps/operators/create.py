@@ -71,7 +71,8 @@ class CreateTaskOperator(WaitsForRoom):
         of a retry. The task goes on, and a retry goes on waiting for it.
     :param room_timeout: seconds to wait at most in one try for room, from the first time that MPS refuses the create
         because too many tasks of the model run. None: without a limit.
-    :param durable: whether to remember the TaskId over retries (Airflow 3.3 and later).
+    :param durable: whether to remember the TaskId over retries (Airflow 3.3 and later, or with the connection's
+        ``memory``).
     :param retry_ambiguous_create: whether Airflow may retry after a create that may have run, and so may pay twice.
     :param max_poll_failures: failed polls in a row, over at least five minutes, that end the wait.
     :param end_from_trigger: whether the triggerer itself ends this Airflow task, with its XComs, where the wait there

@@ -637,7 +637,7 @@ class MpsApiOperator(BaseOperator):
     """Calls any action of MPS that has no operator of its own.
 
     What changes something (all but Describe..., List..., Get..., Query...) is never sent again in doubt: not after a
-    lost answer, and, on Airflow 3.3 and later, not after a lost worker either.
+    lost answer, and, on Airflow 3.3 and later or with the connection's ``memory``, not after a lost worker either.
 
     Returns the ``Response`` object: a dict with the fields of the action's answer, ``RequestId`` among them. Of voices
     that MPS makes at once (TextToSpeech, SyncDubbing, CloneVoice, ChangeVoice) it holds the sound, as base64 in

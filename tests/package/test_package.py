@@ -117,7 +117,7 @@ def test_songs(mps_emulator, tmp_path):
     [song] = mps_emulator.tasks
     assert song.params["ModelVersion"] == "2.6"
     assert json.loads(song.params["AdditionalParameters"]) == {"is_instrumental": True}
-    assert [path.stem for path in tmp_path.iterdir() if path.is_file()] == ["morning"]
+    assert [path.stem for path in tmp_path.rglob("*") if path.is_file()] == ["morning"]
 """
     files = {"dags/songs.yml": in_yaml, "dags/songs.py": in_python, "tests/test_songs.py": test}
     passes_with_the_wheel(tmp_path, files, [f"dag-factory=={version}", "pytest"], f"export {setting}\n")

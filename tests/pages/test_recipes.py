@@ -4,6 +4,7 @@ import importlib.util
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from html import escape
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -11,6 +12,7 @@ from unittest.mock import MagicMock
 import pytest
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
+from airflow_provider_mps.compat import AirflowTaskTimeout
 from airflow_provider_mps.emulator import MpsEmulator
 from tests.doubles.recipes import LATE, RECIPES
 
@@ -62,7 +64,13 @@ def run(airflow_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
 
     def run_recipe(
-        name: str, fails: str = "", refused: str = "", one_refused: bool = False, prices: Any = None, **conf: Any
+        name: str,
+        fails: str = "",
+        refused: str = "",
+        in_doubt: str = "",
+        one_refused: bool = False,
+        prices: Any = None,
+        **conf: Any,
     ) -> Ran:
         path = dags / f"{name}.py"
         path.write_text(RECIPES[name])
@@ -82,6 +90,8 @@ def run(airflow_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
                 emulator.fault("content_refused")
             if refused:
                 emulator.fault("error", refused, code="InvalidParameterValue", times=None)
+            if in_doubt:
+                emulator.fault("cut_after", in_doubt, times=None)
             emulator.accept_credential("tv-id", "tv-key", account="television")
             for conn_id, keys in {
                 "default": {},
@@ -148,6 +158,29 @@ def test_a_notice_says_what_happened_what_it_costs_and_what_to_do(
     assert "/dags/tells_of_failures/" in log
 
 
+@pytest.mark.parametrize(
+    "of_it",
+    [{"exception": RuntimeError("of <another> task")}, {"exception": AirflowTaskTimeout()}, {}],
+    ids=["error", "timeout", "killed"],
+)
+def test_a_notice_of_what_is_no_error_of_this_package_is_sent(
+    of_it: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a killed task the DAG processor tells, which knows of no error."""
+    server = MagicMock()
+    monkeypatch.setattr(SmtpNotifier, "hook", server)
+    module: dict[str, Any] = {}
+    exec(RECIPES["tells_of_failures"], module)
+    module["BY_MAIL"](
+        {"dag": module["dag"], "ti": MagicMock(task_id="other", log_url="https://airflow.example/log"), **of_it}
+    )
+    [sent] = server.__enter__.return_value.send_email_smtp.call_args_list
+    what, cost, advice, log = sent.kwargs["html_content"].splitlines()
+    assert what == f"<p>{escape(str(of_it['exception'])) if of_it else 'It was killed, or did not say why'}</p>"
+    assert cost == advice == "<p></p>"
+    assert "https://airflow.example/log" in log
+
+
 def test_the_alert_of_a_late_run_is_the_dag_s() -> None:
     module: dict[str, Any] = {}
     exec(LATE, module)
@@ -192,7 +225,7 @@ def test_the_report_sums_up_estimates_where_the_connection_has_prices(run: Calla
     assert "EUR" not in report["aigc_image Hunyuan"]
 
 
-@pytest.mark.parametrize("trouble", ["fails", "refused"])
+@pytest.mark.parametrize("trouble", ["fails", "refused", "in_doubt"])
 def test_the_report_leaves_out_what_made_nothing(run: Callable[..., Ran], trouble: str) -> None:
     report = run("cost_report", **{trouble: "CreateAigcImageTask"}).xcom("report")
     assert list(report) == ["aigc_audio MiniMaxMusic"]

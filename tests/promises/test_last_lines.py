@@ -185,6 +185,8 @@ PLAYS: dict[tuple[str, bool], Play] = {
     ("credential=… gave no keys: …", False): connected(credential="tke_oidc", login="", password=""),
     ("a sync method was called inside of a running event loop: await … instead", False): in_a_loop,
     ("Airflow's task state store could not be written", True): not_remembered,
+    ("The memory folder … could not be", True): connected(memory="file:///dev/null/memory"),
+    ("there is no such storage here", False): connected(memory="nothing://bucket/memory"),
     ("it is not known whether it ran", False): ended_by("cut_after", PLAIN.create),
     ("it is not known whether it ran", True): ended_by("cut_after", PLAIN.create, retry_ambiguous_create=True),
     ("it was created under another connection", False): of_other_keys,

@@ -97,6 +97,9 @@ with empty("by_a_sensor"):
 with empty("film"):
     transcode("film", **there)
 
+with empty("film_cleared"):
+    transcode("film_cleared", mps_conn_id="waiting_mps", **there)
+
 
 @task_group
 def attempt() -> None:
