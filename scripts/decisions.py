@@ -49,12 +49,16 @@ def left(stage: Stage, task_id: str = "", same_request: bool = True, same_accoun
 
 ROWS = (
     Row("nothing", None),
-    Row("nothing, and it was cleared on Airflow 3.4, which discards", left(Stage.DISCARDED)),
+    Row(
+        "nothing, and Airflow may have discarded it (a clear on 3.4; `[state_store] clear_on_success`)",
+        left(Stage.DISCARDED),
+    ),
     Row("what belongs to other arguments", left(Stage.CREATED, "t", same_request=False)),
     Row("what cannot be read", left(Stage.UNREADABLE)),
     Row("it was being sent, and no error has said so (`sending`)", left(Stage.SENDING)),
     Row("it was being sent, and an error has said so (`reported`)", left(Stage.REPORTED)),
     Row("either, with a SessionId", left(Stage.SENDING), SESSION),
+    Row("`sending` with a SessionId of three days ago", left(Stage.SENDING)._replace(session_holds=False), SESSION),
     Row("`sending` with a SessionId under another account", left(Stage.SENDING, same_account=False), SESSION),
     Row("either, with `retry_ambiguous_create=True`", left(Stage.SENDING), ALLOWED),
     Row("a task (`created`)", left(Stage.CREATED, "t"), seen=Seen.KNOWN),

@@ -280,7 +280,7 @@ class OtherAccountError(MpsError):
 
 
 class NotRememberedError(MpsError):
-    """Raise when what is about to be paid for could not be remembered. Nothing was sent."""
+    """Raise when a request is kept back: what it is about to pay for could not be remembered, or the task was ended."""
 
     retry_helps = True
 
@@ -300,7 +300,8 @@ class DuplicateSessionError(MpsError):
     def __init__(self, action: str, session_id: str, problem: str, *, retry_helps: bool) -> None:
         super().__init__(
             f"{action}: MPS has this task already, and its TaskId could not be found out: {problem}",
-            details=f"Sent again, it creates no second task; it is looked for again. SessionId {session_id}",
+            details="Sent again within three days, it creates no second task; it is looked for again. "
+            f"SessionId {session_id}",
             action=action,
         )
         self.session_id = session_id

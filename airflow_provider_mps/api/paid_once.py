@@ -7,6 +7,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from airflow_provider_mps.api.codes import Failure
 
+SESSION_SECONDS = 3 * 24 * 3600
+"""For how long MPS makes no second task of a SessionId (SDK, EditMediaRequest)."""
+
 
 class Stage(StrEnum):
     """How far the task of a request has got. The last two are said of what was read."""
@@ -71,6 +74,7 @@ class Earlier(NamedTuple):
     :param same_request: whether it is about the same request; else the arguments have changed since.
     :param same_account: whether the task was made under the account that is used now.
     :param refused: whether MPS has refused that sending since, which the memory does not say.
+    :param session_holds: whether MPS still makes no second task of the SessionId that it was sent with.
     """
 
     stage: Stage
@@ -81,6 +85,7 @@ class Earlier(NamedTuple):
     same_request: bool = True
     same_account: bool = True
     refused: bool = False
+    session_holds: bool = True
 
 
 class Because(StrEnum):
@@ -253,9 +258,10 @@ def decide(earlier: Earlier | None, request: Request, seen: Seen | None = None) 
 def _in_doubt(earlier: Earlier, request: Request) -> Decision:
     """A sending of which no answer is known."""
     reported = earlier.stage is Stage.REPORTED
-    if earlier.refused:
-        return Create(Because.REFUSED, earlier.session_id)
-    if request.repeatable and earlier.same_account:  # another account would make a second task of it
+    if earlier.refused and not request.repeatable:  # else it may have been a repeat of one that is in doubt
+        return Create(Because.REFUSED)
+    # Another account would make a second task of it.
+    if request.repeatable and earlier.same_account and earlier.session_holds:
         return Create(Because.SAME_SESSION, earlier.session_id)
     if reported and earlier.again is Again.CLEAR:
         return Create(Because.REPORTED)

@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mps.api.errors import InvalidConnectionError, MpsError, NotRememberedError
 from airflow_provider_mps.api.paid_once import Stage
+from airflow_provider_mps.api.redaction import without_queries
 from airflow_provider_mps.api.wire.answers import identifier
+from airflow_provider_mps.api.wire.client import ANSWER_LIMIT
 from airflow_provider_mps.execution.places import RETENTION, Shared, Unreadable
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ _VERSION = 1
 _KEPT = timedelta(days=30)
 _SWEPT_AT_ONCE = 5
 """Folders of other task instances that are looked at when an entry is written: on average less than six stay."""
-_READ_LIMIT = 2**20
+_READ_LIMIT = 4 * ANSWER_LIMIT
+"""Bytes. An entry may hold a whole answer, of which JSON's escapes make three times as much at most."""
 _NUMBERED = re.compile(r"(\d{6})\.json")
 _TAKEN = ("PreconditionFailed", "FileAlreadyExists", "ConditionalRequestConflict")
 _refuses: dict[str, bool] = {}
@@ -137,7 +140,7 @@ class Folder:
             raise
         except Exception as error:
             raise NotRememberedError(
-                f"{self.title} could not be {what} ({type(error).__name__}: {error})",
+                f"{self.title} could not be {what} ({type(error).__name__}: {without_queries(str(error))})",
                 cost=f"{cost}, for an earlier one may be paid for",
                 advice="See why; a retry of this Airflow task tries again",
             ) from error
@@ -179,10 +182,12 @@ class Folder:
                 if version != _VERSION:
                     named = identifier(entry.get("task_id")) if isinstance(entry, dict) else ""
                     named = f"; it names task {named}" if named else ""
+                    self._number = 0  # it is not overwritten
                     return Unreadable(f"a later version of this package wrote {path}{named}"), ""
                 if entry is None or not self._is_over(found):
                     return entry, found.get("replaced", "")
             except (ValueError, TypeError, KeyError, AttributeError):
+                self._number = 0
                 return Unreadable(f"{path} is broken, or was not written by this package"), ""
         self._number = 0
         return None, ""
@@ -297,7 +302,8 @@ def _opened(uri: str) -> tuple[Any, str]:
         path = ObjectStoragePath(uri)
         return path.fs, path.path.rstrip("/")
     except (ValueError, TypeError, ImportError, AirflowNotFoundException) as error:
-        raise InvalidConnectionError(f"there is no such storage here ({error})", field="memory") from None
+        said = without_queries(str(error))
+        raise InvalidConnectionError(f"there is no such storage here ({said})", field="memory") from None
 
 
 def _came(try_number: int, names: Sequence[str]) -> bool:

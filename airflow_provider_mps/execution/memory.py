@@ -19,6 +19,7 @@ from airflow_provider_mps.api.errors import (
     TaskFailedError,
 )
 from airflow_provider_mps.api.paid_once import (
+    SESSION_SECONDS,
     Again,
     Because,
     Create,
@@ -42,6 +43,9 @@ from airflow_provider_mps.hooks.metrics import count_decision
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+_SESSION_SPARE = 3600
+"""Seconds by which a SessionId is taken to be over too soon: clocks differ, and a repeat takes a while."""
+_NOTHING_SENT = "Nothing was sent, and nothing is billed"
 _WRITES = 5
 """How often an entry is written at most: the TaskId in it is paid for, and stands nowhere else but in the log."""
 
@@ -171,6 +175,8 @@ class Memory:
         """When MPS accepted it, as a POSIX time, if that is known."""
         self.in_doubt = False
         """Whether a create was sent, in this try or an earlier one, and no answer says whether it ran."""
+        self.ended = False
+        """Whether the Airflow task was ended. Airflow 3 lets its process go on for seconds: nothing leaves then."""
         self._was_in_doubt = self._refused = self._decided_before = False
 
     @property
@@ -183,8 +189,8 @@ class Memory:
         """Note that the task has failed, where that is raised inside."""
         try:
             yield
-        except TaskFailedError:
-            self.reached(Stage.FAILED)
+        except TaskFailedError as error:
+            self.reached(Stage.FAILED, error.task_id)
             raise
 
     def recall(self, refused: tuple[float, float] | None = None) -> None:
@@ -194,9 +200,10 @@ class Memory:
             the try began, and at which it was refused first. What was sent later may be in doubt: Airflow before 3.1
             repeats a resumption whose worker was lost (SchedulerJobRunner.adopt_or_reset_orphaned_tasks).
         """
-        self._decided_before = refused is not None
         self._stored = self._place.read()
         entry = self.entry = Remembered.read(self._stored)
+        # Else another resumption of this try has sent it since.
+        self._decided_before = refused is not None and (entry is None or entry.at <= refused[1])
         sent = entry is not None and entry.digest == self._digest and entry.stage in (Stage.SENDING, Stage.REPORTED)
         # `refused` takes such an entry back. Where that write failed, it still says that a create was sent, although
         # this try was deferred because MPS refused it. An entry from before this try is of another sending, which stays
@@ -233,6 +240,7 @@ class Memory:
             same_request=entry.digest == self._digest,
             same_account=not entry.account or entry.account == self._account,
             refused=self._refused,
+            session_holds=time.time() - entry.at < SESSION_SECONDS - _SESSION_SPARE,
         )
 
     @property
@@ -269,10 +277,10 @@ class Memory:
                 )
             case Create(Because.DISCARDED):
                 self._log.warning(
-                    "Tasks of this run were cleared, this one maybe among them, and Airflow discards with that what "
-                    "they remembered: an earlier task may be under way and paid for. A new one is created, and paid "
-                    "for, now. To go on with the earlier one next time, tick the box that keeps the task state when "
-                    "you clear, or set the connection's memory."
+                    "Tasks of this run were cleared, this one maybe among them, and Airflow may have discarded what "
+                    "it remembered: an earlier task may be under way and paid for. A new one is created, and paid "
+                    "for, now. To go on with the earlier one next time, set the connection's memory; or tick the box "
+                    "that keeps the task state when you clear (3.4), with [state_store] clear_on_success off."
                 )
             case Create(Because.DELIVERED):
                 self._log.warning(
@@ -337,11 +345,20 @@ class Memory:
     def sending(self, session_id: str = "") -> None:
         """A create is about to leave.
 
-        :raises NotRememberedError: this cannot be written, and nothing is to be sent.
+        :raises NotRememberedError: this cannot be written, or the Airflow task was ended: nothing is to be sent.
         """
         if self._sent is not None:  # that one is in doubt, and a refusal of this one says nothing about it
             self._was_in_doubt, self._stored = True, self._sent
-        entry = self._new(Stage.SENDING, session_id=session_id)._asdict()
+        if self.ended:
+            raise NotRememberedError(
+                "the Airflow task was ended before its request left",
+                cost="An earlier sending may have run and be billed" if self.in_doubt else _NOTHING_SENT,
+                advice="A retry of this Airflow task sends it",
+            )
+        new = self._new(Stage.SENDING, session_id=session_id)
+        if self.entry is not None and session_id and self.entry.session_id == session_id:
+            new = new._replace(at=self.entry.at)  # from which MPS counts its three days
+        entry = new._asdict()
         try:
             self._repeatedly(self._place.begin, entry)
         except Exception as error:
@@ -350,7 +367,7 @@ class Memory:
                 raise
             raise NotRememberedError(
                 f"{self._place.title} could not be written ({type(error).__name__})",
-                cost="Nothing was sent, and nothing is billed: without what is written there a retry could pay twice",
+                cost=f"{_NOTHING_SENT}: without what is written there a retry could pay twice",
                 advice="See why it cannot be written; a retry of this Airflow task tries again",
             ) from error
         # Before the request leaves: a kill from now on says that a paid task may exist.
@@ -389,30 +406,33 @@ class Memory:
 
     def reported(self, error: MpsError) -> None:
         """The log says an error. Of one that only a clear gets past, it is noted that a clear from now on does."""
-        if isinstance(error, AmbiguousCreateError):
-            self._noted(Stage.REPORTED)
-        elif isinstance(error, OtherAccountError):
-            self._noted(Stage.UNFOUND)
-
-    def _noted(self, stage: Stage) -> None:
+        if not isinstance(error, (AmbiguousCreateError, OtherAccountError)):
+            return
         try:
             entry = Remembered.read(self._place.read())
         except Exception:
             self._log.exception("%s could not be read: the next try raises this error once more.", self._place.title)
             return
-        if entry is not None:
-            entry = self._new(stage) if entry.stage is Stage.UNREADABLE else entry
-            self._write_or_log(self._of_this_try(entry, stage))
+        # A lost worker may come back, and find what its retry has left since: of that it has said nothing.
+        if isinstance(error, OtherAccountError):
+            if entry is not None and entry.task_id == error.task_id:
+                self._write_or_log(self._of_this_try(entry, Stage.UNFOUND))
+        elif entry is not None and entry.stage in (Stage.SENDING, Stage.REPORTED, Stage.UNREADABLE):
+            entry = self._new(Stage.REPORTED) if entry.stage is Stage.UNREADABLE else entry
+            self._write_or_log(self._of_this_try(entry, Stage.REPORTED))
 
-    def reached(self, stage: Stage) -> None:
-        """The remembered task has got so far."""
+    def reached(self, stage: Stage, task_id: str) -> None:
+        """A task has got so far. A lost worker may come back, and find the entry of another one, which stays."""
         try:
-            entry = Remembered.read(self._place.read())
+            stored = self._place.read()
         except Exception:
             self._log.exception("%s could not be read: a clear may find the old task.", self._place.title)
             return
-        if entry is not None and entry.stage is not Stage.UNREADABLE:
-            self._write_or_log(entry._replace(stage=stage))
+        entry = Remembered.read(stored)
+        if entry is None or entry.stage is Stage.UNREADABLE:
+            return
+        if entry.task_id == task_id or stored == self._sent:  # the latter where the TaskId could not be written
+            self._write_or_log(entry._replace(stage=stage, task_id=task_id))
 
     def _new(self, stage: Stage, **fields: Any) -> Remembered:
         return Remembered(

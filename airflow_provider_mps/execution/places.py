@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Protocol
 
-from airflow_provider_mps.compat import clears_discard
+from airflow_provider_mps.compat import clears_discard, conf
 
 KEY = "mps_task"
 TRY_KEY = "mps_try"
@@ -90,7 +90,8 @@ class StateStore:
 
     @property
     def discarded_by_clears(self) -> bool:
-        return clears_discard()
+        # With this option it is discarded at a success, also where a user marks the task as one: a clear finds nothing.
+        return clears_discard() or conf.getboolean("state_store", "clear_on_success", fallback=False)
 
     @property
     def last_try(self) -> int | None:

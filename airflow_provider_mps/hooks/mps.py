@@ -253,7 +253,10 @@ class MpsHook(BaseHook):
         await self.aload()
         with nullcontext() if is_read(action) else self._sending(notes):
             async with self.client() as client:
-                return await client.acall(action, params, sending=Sending(Request(repeatable=is_read(action)), notes))
+                answer = await client.acall(action, params, sending=Sending(Request(repeatable=is_read(action)), notes))
+                if notes:
+                    notes.answered(answer)
+                return answer
 
     def create_task(self, kind: str, **fields: Any) -> str:
         """Ask for an AI task; the TaskId. Nothing remembers it.

@@ -213,6 +213,7 @@ class CreateTaskOperator(WaitsForRoom):
             # The digest is taken before a SessionId is added below: that one changes with each clear, which would so
             # become another request.
             memory = self._memory = self._remember(context, hook, digest(self.request.action, params))
+            memory.ended = memory.ended or self._killed
             decision, status = self._decided(hook, memory, wait, deadline)
             match decision:
                 case Create():
@@ -243,7 +244,7 @@ class CreateTaskOperator(WaitsForRoom):
             failed = status is not None and status.state is TaskState.FAIL
             # Handing over the TaskId is all that was wanted: a clear after it means a new task.
             if not self.wait_for_completion and not failed:
-                memory.reached(Stage.DONE)
+                memory.reached(Stage.DONE, memory.task_id)
                 return memory.task_id
             if status is None or not self.family.settled(status):
                 if self.deferrable:
@@ -338,8 +339,10 @@ class CreateTaskOperator(WaitsForRoom):
     def on_kill(self) -> None:
         """Abort the task where the API can, and say what goes on. No action of the API cancels an AIGC task."""
         self.end_waiting_for_room()
-        if self._memory and not self.request.repeatable:
-            self._memory.say_if_in_doubt(self.request.action)
+        if self._memory:
+            self._memory.ended = True
+            if not self.request.repeatable:
+                self._memory.say_if_in_doubt(self.request.action)
         hook, mps_task_id = self._hook, self._memory.task_id if self._memory else ""
         if hook is None or not mps_task_id:
             return
@@ -474,5 +477,5 @@ class CreateTaskOperator(WaitsForRoom):
         self.push_files(context, status)
         context["ti"].xcom_push(key="result", value=self.family.result(status))
         # Last, when all is delivered: a clear after a failure of the above goes on with this task, at no cost.
-        memory.reached(Stage.DONE)
+        memory.reached(Stage.DONE, status.task_id)
         return status.task_id

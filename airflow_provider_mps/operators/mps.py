@@ -678,6 +678,7 @@ class MpsApiOperator(BaseOperator):
         self.mps_conn_id = cast("str", mps_conn_id)  # once it is rendered
         self.save_audio = save_audio
         self._memory: Memory | None = None
+        self._killed = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Call the action, or return what an earlier try was answered."""
@@ -695,6 +696,7 @@ class MpsApiOperator(BaseOperator):
             place = place_of(context, this, hook.settings.memory, self.log)
             say_if_nowhere(place, this, self.log)
             memory = self._memory = Memory(place, digest(action, params), this, hook.settings.account, self.log)
+            memory.ended = memory.ended or self._killed
             memory.recall()
             match memory.decide(Request()):
                 case Return(response=dict() as response):
@@ -706,16 +708,15 @@ class MpsApiOperator(BaseOperator):
                     raise memory.doubt(action, params)
 
     def _kept(self, folder: ObjectStoragePath | None, response: dict[str, Any], memory: Memory) -> dict[str, Any]:
-        """The answer, its sound in a file if that is wanted; remembered, with its sound if that could not be kept."""
-        try:
-            kept = saved(folder, response) if folder else response
-        except BaseException:
-            memory.answered(response)
-            raise
-        memory.answered(kept)
+        """The answer, which is remembered; its sound in a file, if that is wanted, and then no longer remembered."""
+        kept = saved(folder, response) if folder else response
+        if kept is not response:
+            memory.answered(kept)
         return kept
 
     def on_kill(self) -> None:
-        """Say it where the call may have run."""
+        """Send nothing any more, and say it where the call may have run."""
+        self._killed = True
         if self._memory:
+            self._memory.ended = True
             self._memory.say_if_in_doubt(str(self.action))

@@ -37,7 +37,7 @@ EARLIER = [
     for again in Again
     for task_id in ("", "first")
     for response in RESPONSES
-    for flags in product(BOTH, BOTH, BOTH)
+    for flags in product(BOTH, BOTH, BOTH, BOTH)
 ]
 STATES = [(earlier, request, seen) for earlier in EARLIER for request in REQUESTS for seen in (None, *Seen)]
 DECIDED = [(state, decide(*state)) for state in STATES]
@@ -58,7 +58,8 @@ def test_what_may_exist_and_was_not_reported_is_in_doubt_whoever_asks() -> None:
     unknown = (Stage.SENDING, Stage.UNREADABLE)
     for (earlier, request, _), decision in DECIDED:
         if earlier.stage in unknown and earlier.same_request and not earlier.task_id and not earlier.refused:
-            if earlier.stage is Stage.SENDING and request.repeatable and earlier.same_account:
+            may_repeat = request.repeatable and earlier.same_account and earlier.session_holds
+            if earlier.stage is Stage.SENDING and may_repeat:
                 assert decision == Create(Because.SAME_SESSION, earlier.session_id)
             else:
                 assert decision == (Create(Because.ALLOWED) if request.may_pay_twice else Doubt())
@@ -197,7 +198,10 @@ def test_in_no_life_is_a_second_task_paid_for_before_somebody_got_the_first_or_w
         for again, seen in product(Again, (Seen.KNOWN, Seen.FAILED) if life.account else Seen):
             for decision, next_life in lives_after(life, request_, again, seen):
                 if isinstance(decision, Create) and life.owed and seen is not Seen.FAILED:
-                    deduplicated = decision.session_id and life.account
+                    holds = life.earlier is not None and life.earlier.session_holds
+                    deduplicated = decision.session_id and life.account and holds
                     assert request_.may_pay_twice or deduplicated, (life, again, decision)
                 to_visit.append(next_life)
+        if life.earlier and life.earlier.session_id:  # nothing happens for three days
+            to_visit.append(replace(life, earlier=life.earlier._replace(session_holds=False)))
     assert len(seen_lives) > 10

@@ -1,5 +1,6 @@
 """Families that nobody is known to have met: created by MpsTaskOperator, they are waited for as any other."""
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -62,6 +63,23 @@ def test_a_scenario_film_in_doubt_is_found_by_the_mark_of_its_create(emulator: M
     found, _ = run_task(film())
     assert [task.task_id for task in emulator.tasks] == [other, found]
     assert emulator.count("CreateAiDramaTask") == 2
+
+
+@pytest.mark.usefixtures("mps_short_waits")
+def test_a_time_limit_during_that_search_leaves_the_doubt(emulator: MpsEmulator) -> None:
+    """Else Airflow would see a timeout, which it retries."""
+    emulator.fault("cut_after", "CreateAiDramaTask")
+    emulator.fault("hang", "DescribeAigcTaskList", times=None)
+
+    def limited() -> MpsTaskOperator:
+        operator = film()
+        operator.execution_timeout = timedelta(seconds=1.5)
+        return operator
+
+    outcome = TaskInstance(limited, retries=3).run()
+    [error] = outcome.errors
+    assert isinstance(error, AmbiguousCreateError)
+    assert len(emulator.tasks) == 1
 
 
 @pytest.mark.usefixtures("mps_short_waits")

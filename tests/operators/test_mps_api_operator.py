@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, InvalidArgumentError
-from airflow_provider_mps.compat import AirflowFailException
+from airflow_provider_mps.compat import AirflowFailException, ObjectStoragePath
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import MpsApiOperator
 from tests.doubles.airflows import DAG
 from tests.doubles.seen import PICTURE
 from tests.doubles.servers import Handler, LoopbackServer
-from tests.doubles.task_instances import Outcome, State, TaskInstance
+from tests.doubles.task_instances import Killed, Outcome, State, TaskInstance
 
 CREATE: dict[str, Any] = {"action": "CreateAigcImageTask", "mps_params": PICTURE}
 IN_DOUBT = ["error_after", "http_502", "cut_after", "not_json"]
@@ -170,6 +170,30 @@ def test_a_sound_that_could_not_be_kept_is_kept_by_the_retry_and_paid_for_once(
     retried.stored = instance.stored
     again = retried.run()
     assert again.state is State.SUCCESS, again.errors
+    assert (folder / "the-request.wav").read_bytes() == WAV
+
+
+@pytest.mark.usefixtures("emulator")
+def test_a_worker_that_is_lost_while_a_sound_is_kept_loses_no_sound(
+    connect: Callable[..., None], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, run = ObjectStoragePath.write_bytes, TaskInstance.run
+    instances: list[TaskInstance] = []
+
+    def kept(instance: TaskInstance) -> Outcome:
+        instances.append(instance)
+        return run(instance)
+
+    def lost(path: ObjectStoragePath, content: bytes) -> None:
+        monkeypatch.setattr(ObjectStoragePath, "write_bytes", keep)
+        instances[0].worker.dead = True
+        raise Killed
+
+    monkeypatch.setattr(TaskInstance, "run", kept)
+    monkeypatch.setattr(ObjectStoragePath, "write_bytes", lost)
+    outcome, _, sent = spoken(connect, tries=2, AudioData=base64.b64encode(WAV).decode())
+    assert [type(error) for error in outcome.errors] == [Killed]
+    assert (outcome.state, sent) == (State.SUCCESS, 1)
     assert (folder / "the-request.wav").read_bytes() == WAV
 
 

@@ -280,6 +280,29 @@ def test_a_session_of_another_account_is_in_doubt(mps: MpsEmulator, waiting: Wai
 
 
 @pytest.mark.usefixtures("mps_short_waits")
+@pytest.mark.parametrize("waiting", [waiting for waiting in CREATES if waiting.repeatable], ids=str)
+def test_a_session_that_mps_has_forgotten_is_in_doubt(mps: MpsEmulator, waiting: Waiting) -> None:
+    """After three days MPS would make a second task of it. They count from its first sending."""
+    mps.fault("http_502_after", waiting.create, times=None)
+    instance = waiting.task_instance(mps, CONN_ID, retries=0)
+    instance.run()
+    two_days_ago = instance.remembered["at"] - 2 * 24 * 3600
+    instance.set("mps_task", instance.remembered | {"at": two_days_ago})
+    instance.run()
+    assert instance.remembered["at"] == two_days_ago, "sent again, as MPS makes no second task of it yet"
+    mps.clear_faults()
+    instance.set("mps_task", instance.remembered | {"at": two_days_ago - 24 * 3600})
+    sent = len(mps.requests)
+
+    [error] = instance.run().errors
+    assert isinstance(error, AmbiguousCreateError)
+    assert len(mps.requests) == sent
+    assert len(mps.tasks) == 1
+    assert instance.run().state is State.SUCCESS, "a clear after that"
+    assert len(mps.tasks) == 2
+
+
+@pytest.mark.usefixtures("mps_short_waits")
 @PLAIN
 @pytest.mark.parametrize(("answers", "tasks"), [(1, 1), (2, 1), (None, 2)])
 def test_one_strange_answer_is_not_believed(
@@ -407,11 +430,43 @@ def test_a_kill_while_the_create_is_under_way_says_that_a_paid_task_may_exist(
 
 
 @pytest.mark.parametrize("operator", [*PLAIN_OPERATORS, OPERATORS[-1]], ids=lambda operator: operator.__name__)
-def test_a_clear_that_discards_what_was_remembered_is_said_before_the_create(
-    mps: MpsEmulator, operator: type[Any], logged: Lines, monkeypatch: pytest.MonkeyPatch
+def test_nothing_leaves_once_the_airflow_task_is_ended(mps: MpsEmulator, operator: type[Any]) -> None:
+    """Airflow 3 calls on_kill at a SIGTERM, and lets the process go on for some seconds."""
+    made: list[Any] = []
+    if operator is MpsApiOperator:
+        arguments: dict[str, Any] = {"action": "CreateAigcVideoTask", "mps_params": FILM}
+        instance = TaskInstance(lambda: MpsApiOperator(task_id="call", mps_conn_id=CONN_ID, **arguments), 1)
+    else:
+        instance = Waiting(operator, Way.OPERATOR_SYNC).task_instance(mps, CONN_ID, retries=1)
+    make, get = instance.make, instance.get
+
+    def made_and_kept() -> Any:
+        made.append(make())
+        return made[-1]
+
+    def read_and_killed(key: str, default: Any = None) -> Any:
+        if len(made) == 1:
+            made[-1].on_kill()
+        return get(key, default)
+
+    instance.make, instance.get = made_and_kept, read_and_killed  # type: ignore[method-assign]
+    outcome = instance.run()
+    [error] = outcome.errors
+    assert isinstance(error, NotRememberedError)
+    assert "Nothing was sent" in error.cost
+    assert (outcome.state, outcome.tries, len(mps.tasks)) == (State.SUCCESS, 2, 1)
+
+
+@pytest.mark.parametrize("by", ["a clear", "a success"])
+@pytest.mark.parametrize("operator", [*PLAIN_OPERATORS, OPERATORS[-1]], ids=lambda operator: operator.__name__)
+def test_what_airflow_may_have_discarded_is_said_before_the_create(
+    mps: MpsEmulator, operator: type[Any], by: str, logged: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Airflow's page does from 3.4 on."""
-    monkeypatch.setattr("airflow_provider_mps.execution.places.clears_discard", lambda: True)
+    """By a clear in the page from 3.4 on, by a success with an option; the latter is found at the clear, too."""
+    if by == "a clear":
+        monkeypatch.setattr("airflow_provider_mps.execution.places.clears_discard", lambda: True)
+    else:
+        monkeypatch.setenv("AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS", "True")
     if operator is MpsApiOperator:
         arguments: dict[str, Any] = {"action": "CreateAigcVideoTask", "mps_params": FILM}
         instance = TaskInstance(lambda: MpsApiOperator(task_id="call", mps_conn_id=CONN_ID, **arguments), 0)

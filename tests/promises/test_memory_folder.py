@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_mps.api.errors import (
     AmbiguousCreateError,
@@ -29,6 +30,7 @@ from tests.doubles.cos import BUCKET, Cos, CosRequest, Refusal
 from tests.doubles.emulators import emulated
 from tests.doubles.logs import Lines
 from tests.doubles.seen import FILM
+from tests.doubles.servers import LoopbackServer
 from tests.doubles.task_instances import State, TaskInstance
 from tests.doubles.ways import OPERATORS, Waiting, Way
 from tests.promises.test_paid_once_at_random import kills_strike_calls_too
@@ -181,7 +183,46 @@ def test_what_cannot_be_read_is_in_doubt_by_name(
     assert isinstance(error, AmbiguousCreateError)
     assert re.search(named, str(error))
     assert len(mps.tasks) == 1
+    memory.fs.invalidate_cache()
+    assert memory.fs.cat_file(path) == left, "it may be all that there is of what was paid for"
     assert instance.run().state is State.SUCCESS
+
+
+def test_an_answer_of_any_size_is_returned_again(
+    mps: MpsEmulator, memory: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {"ErrorCode": 0, "RequestId": "the-request", "AudioData": "A" * 2_000_000, "Msg": "好" * 1_000_000}
+    connection = json.loads(os.environ[f"AIRFLOW_CONN_{CONN_ID.upper()}"])
+    with LoopbackServer(lambda handler: handler.answer({"Response": answer})) as server:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(connection | {"port": server.server_port}))
+        speak: dict[str, Any] = {"action": "TextToSpeech", "mps_params": {"Text": "rain", "VoiceId": "v"}}
+        instance = TaskInstance(lambda: MpsApiOperator(task_id="call", **speak), retries=1)
+        instance.has_store, instance.fails_after_execute = False, 1
+        outcome = instance.run()
+        assert (outcome.state, outcome.value, len(server.requests)) == (State.SUCCESS, answer, 1)
+
+
+def test_a_lost_worker_that_comes_back_says_nothing_of_the_task_of_its_retry(
+    mps: MpsEmulator, memory: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sees its own task's FAIL when a retry has made another one, which is under way."""
+    mps.fault("fail", SYNC.create, times=1)
+    mps.fault("never_done", SYNC.create)
+    lost, retry = without_store(mps, retries=1), without_store(mps, retries=1, timeout=1)
+    retry.dag_run = lost.dag_run
+    wait = MpsHook.await_task
+
+    def first_the_other(hook: MpsHook, *args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(MpsHook, "await_task", wait)
+        assert retry.run().tries == 2
+        lost.retries = 0
+        return wait(hook, *args, **kwargs)
+
+    monkeypatch.setattr(MpsHook, "await_task", first_the_other)
+    assert lost.run().tries == 1
+    failed, made = mps.tasks
+    assert failed.succeeded is made.succeeded is False
+    assert [entry["entry"]["stage"] for entry in entries(memory)] == ["failed", "created"]
 
 
 @WAITINGS
@@ -442,6 +483,22 @@ def test_it_cannot_be_read_so_nothing_is_sent(mps: MpsEmulator, cos: Cos, rememb
     [error] = without_store(mps, retries=0).run().errors
     assert isinstance(error, NotRememberedError)
     assert mps.tasks == []
+
+
+def test_of_what_a_storage_says_no_query_is_shown(
+    mps: MpsEmulator, remember_in: Remember, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some quote the URL of their request, with a token in it."""
+
+    def fail(*args: Any, **kwargs: Any) -> bytes:
+        raise ConnectionError("Max retries exceeded with url: https://store.example/mps/1.json?delegation=TOKEN")
+
+    remember_in(f"file://{tmp_path}/memory")
+    monkeypatch.setattr(LocalFileSystem, "cat_file", fail)
+    [error] = without_store(mps, retries=0).run().errors
+    assert isinstance(error, NotRememberedError)
+    assert "store.example" in str(error)
+    assert "TOKEN" not in str(error)
 
 
 @pytest.mark.parametrize("refused", ["GET of a listing", "DELETE"])

@@ -169,6 +169,22 @@ def test_a_resumption_that_airflow_repeats_after_its_worker_was_lost_sends_nothi
     assert len(mps.tasks) == 1
 
 
+def test_what_such_a_repeat_creates_beside_the_first_ones_task_is_said(mps: MpsEmulator, logged: Lines) -> None:
+    """Where the arguments render otherwise by then."""
+    mps.fault("error", DEFERRED.create, code=REFUSED)
+    instance = DEFERRED.task_instance(mps, "mps", retries=1)
+    with pytest.raises(TaskDeferred) as deferred:
+        instance.make().execute(instance.context)
+    event = first_event(trigger_of(deferred.value))
+    with pytest.raises(TaskDeferred):
+        instance.make().execute_in_turn(instance.context, event)
+    instance.make = DEFERRED.task_instance(mps, "mps", prompt="another one").make
+    with pytest.raises(TaskDeferred):
+        instance.make().execute_in_turn(instance.context, event)
+    assert logged.of(f"{mps.tasks[0].task_id} belongs to another request")
+    assert len(mps.tasks) == 2
+
+
 @pytest.mark.parametrize("waiting", [waiting for waiting in CREATES if waiting.repeatable], ids=str)
 def test_a_sending_in_doubt_stays_so_while_its_repeats_find_no_room(waiting: Waiting, mps: MpsEmulator) -> None:
     mps.fault("http_502_after", waiting.create)

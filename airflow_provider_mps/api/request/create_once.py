@@ -21,7 +21,7 @@ from airflow_provider_mps.api.errors import (
     MpsError,
 )
 from airflow_provider_mps.api.files.cos import reachable_url
-from airflow_provider_mps.api.paid_once import Request
+from airflow_provider_mps.api.paid_once import SESSION_SECONDS, Request
 from airflow_provider_mps.api.patience import patience
 from airflow_provider_mps.api.tasks import MEDIA, TaskState
 from airflow_provider_mps.api.wire.answers import identifier
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LOOK_BACK_SECONDS = (600, 3 * 24 * 3600)
-"""Mostly the first sending was just now. MPS keeps a SessionId for three days (SDK, EditMediaRequest)."""
+_LOOK_BACK_SECONDS = (600, SESSION_SECONDS)
+"""Mostly the first sending was just now."""
 _PAGES, _PAGE = 10, 100
 """How many pages of each state are looked through, and their size, the largest one (SDK, DescribeTasksRequest)."""
 _UNANSWERED_LIMIT = 3
@@ -83,7 +83,14 @@ async def create_once(
             created = await client.create(shape.action, params, sending)
         except AmbiguousCreateError as error:
             # Not where something else ended the create, such as a kill: that does not wait for a search.
-            if not mark or not isinstance(error.__cause__, CallError) or not (found := await find_marked(client, mark)):
+            if not mark or not isinstance(error.__cause__, CallError):
+                raise
+            try:
+                found = await find_marked(client, mark)
+            except (Exception, asyncio.CancelledError):
+                # Whoever ends the search has to hear that a paid task may exist.
+                raise error from error.__cause__
+            if not found:
                 raise
             created = CreatedTask(found, "")
         except ApiError as error:

@@ -68,6 +68,9 @@ class Notes(Protocol):
     def created(self, task_id: str) -> None:
         """It ran."""
 
+    def answered(self, response: dict[str, Any]) -> None:
+        """An action without a TaskId of ours ran."""
+
 
 class Sending:
     """What is known of a request under way: after ``sent``, only a refusal proves that it did not run.
