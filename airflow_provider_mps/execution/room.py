@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -151,7 +152,8 @@ class WaitsForRoom(WaitsForTask):
 
     def end_waiting_for_room(self) -> None:
         """The Airflow task is killed: say what that costs, if it waits for room, and wait no longer."""
-        self._killed = True
+        # Airflow calls on_kill at execution_timeout, too, while it handles that error: then a retry goes on.
+        self._killed = not isinstance(sys.exception(), AirflowTaskTimeout)
         if self._room_wait and self._room_wait.ticket is not None:
             self.log.warning("No longer waiting for room. %s.", self._cost_of_room)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -340,14 +339,11 @@ class CreateTaskOperator(WaitsForRoom):
         """Abort the task where the API can, and say what goes on. No action of the API cancels an AIGC task."""
         self.end_waiting_for_room()
         if self._memory:
-            self._memory.ended = True
+            self._memory.ended = self._killed
             if not self.request.repeatable:
                 self._memory.say_if_in_doubt(self.request.action)
         hook, mps_task_id = self._hook, self._memory.task_id if self._memory else ""
-        if hook is None or not mps_task_id:
-            return
-        # Airflow calls this at execution_timeout too, while it handles that error. Then a retry goes on with the task.
-        if isinstance(sys.exception(), AirflowTaskTimeout):
+        if hook is None or not mps_task_id or not self._killed:
             return
 
         def abort() -> None:

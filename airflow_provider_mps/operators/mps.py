@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 
@@ -31,7 +32,7 @@ from airflow_provider_mps.api.tasks import (
     TEXT_TO_SPEECH,
     TaskFamily,
 )
-from airflow_provider_mps.compat import BaseOperator
+from airflow_provider_mps.compat import AirflowTaskTimeout, BaseOperator
 from airflow_provider_mps.errors import airflow_errors
 from airflow_provider_mps.execution.audio import saved
 from airflow_provider_mps.execution.identity import ThisTry
@@ -716,7 +717,7 @@ class MpsApiOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Send nothing any more, and say it where the call may have run."""
-        self._killed = True
+        self._killed = not isinstance(sys.exception(), AirflowTaskTimeout)  # at which Airflow calls this, too
         if self._memory:
-            self._memory.ended = True
+            self._memory.ended = self._killed
             self._memory.say_if_in_doubt(str(self.action))

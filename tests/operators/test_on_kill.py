@@ -12,12 +12,17 @@ from airflow.triggers.base import BaseTrigger
 from airflow_provider_mps.api.errors import WaitTimeoutError
 from airflow_provider_mps.compat import AirflowTaskTimeout
 from airflow_provider_mps.emulator import MpsEmulator
-from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator, EditMediaOperator, ProcessMediaOperator
+from airflow_provider_mps.operators.mps import (
+    CreateAigcAudioTaskOperator,
+    EditMediaOperator,
+    MpsApiOperator,
+    ProcessMediaOperator,
+)
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from scripts.standalone import wait_for
 from tests.doubles.emulators import emulated
 from tests.doubles.logs import Lines
-from tests.doubles.seen import MUSIC_ARGUMENTS
+from tests.doubles.seen import MUSIC_ARGUMENTS, PICTURE
 from tests.doubles.task_instances import State, run_task
 from tests.doubles.ways import ARGUMENTS, Waiting, Way
 
@@ -66,12 +71,30 @@ def test_a_worker_that_is_ended_in_the_midst_of_a_wait(
 
 
 def test_it_says_what_goes_on_and_nothing_before_there_is_a_task(emulator: MpsEmulator, logged: Lines) -> None:
-    waiting = CreateAigcAudioTaskOperator(task_id="create", **MUSIC_ARGUMENTS)
-    waiting.on_kill()
+    CreateAigcAudioTaskOperator(task_id="create", **MUSIC_ARGUMENTS).on_kill()
     assert logged.lines == []
+    waiting = CreateAigcAudioTaskOperator(task_id="create", **MUSIC_ARGUMENTS)
     run_task(waiting)
     waiting.on_kill()
     assert "Nothing was cancelled at MPS, and it may be billed" in logged.of(emulator.tasks[0].task_id)[-1][:100]
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        CreateAigcAudioTaskOperator(task_id="create", **MUSIC_ARGUMENTS),
+        MpsApiOperator(task_id="call", action="CreateAigcImageTask", mps_params=PICTURE),
+    ],
+    ids=lambda operator: type(operator).__name__,
+)
+def test_after_execution_timeout_a_retry_in_the_same_process_sends(operator: Any, emulator: MpsEmulator) -> None:
+    """As of dag.test(), which has one operator for all tries."""
+    try:
+        raise AirflowTaskTimeout
+    except AirflowTaskTimeout:
+        operator.on_kill()
+    run_task(operator)
+    assert len(emulator.tasks) == 1
 
 
 def test_execution_timeout_is_not_a_kill_the_task_goes_on_as_the_error_says() -> None:
