@@ -27,6 +27,12 @@ PRICES = {
     "Kling": {"second": 0.05},
     "Qwen": {"picture": 0.02},
 }
+DUBBING: dict[str, Any] = {
+    "model_name": "Kling",
+    "scene_type": "sfx",
+    "prompt": "rain",
+    "video_infos": ["https://example.com/film.mp4"],
+}
 SONG = (CreateAigcAudioTaskOperator, MUSIC_ARGUMENTS)
 FILM = (CreateAigcVideoTaskOperator, FILM_ARGUMENTS)
 PICTURE = (CreateAigcImageTaskOperator, PICTURE_ARGUMENTS)
@@ -68,6 +74,19 @@ def test_it_is_said_before_the_create_and_is_in_usage(
     assert any("Submitted" in line for line in logged.lines[said:])
     assert outcome.xcoms["usage"].get("estimated_cost") == cost
     assert outcome.xcoms["usage"].get("currency") == ("USD" if cost else None)
+
+
+@pytest.mark.parametrize(("price", "cost"), [({"second": 0.05}, 0.05), ({"song": 0.14}, 0.14)])
+def test_a_video_with_its_new_sound_is_paid_for_once(
+    emulator: MpsEmulator, connect: Callable[..., None], price: dict[str, float], cost: float
+) -> None:
+    connect(prices={"currency": "USD", "Kling": price})
+    xcoms = run(CreateAigcAudioTaskOperator, DUBBING).xcoms
+    [sound] = xcoms["result"]["AudioInfos"]
+    assert len(xcoms["result"]["VideoInfos"]) == 1
+    assert xcoms["usage"]["files"] == 2
+    assert xcoms["usage"]["seconds"] == sound["Duration"]
+    assert xcoms["usage"]["estimated_cost"] == (cost if "song" in price else cost * sound["Duration"])
 
 
 def test_it_is_counted(emulator: MpsEmulator, connect: Callable[..., None], stats: RecordedStats) -> None:

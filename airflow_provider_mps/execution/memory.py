@@ -180,6 +180,11 @@ class Memory:
         self._was_in_doubt = self._refused = self._decided_before = False
 
     @property
+    def lasts(self) -> bool:
+        """Whether a retry finds what is written."""
+        return not isinstance(self._place, Nowhere)
+
+    @property
     def age(self) -> str:
         """How long ago MPS accepted the task, for people; empty if that is not known."""
         return "" if self.accepted_at is None else in_seconds(time.time() - self.accepted_at, True)

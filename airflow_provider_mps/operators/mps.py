@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 
 from airflow_provider_mps.api.codes import is_read
 from airflow_provider_mps.api.digest import digest
+from airflow_provider_mps.api.errors import DownloadError
 from airflow_provider_mps.api.files.cos import CosObject
 from airflow_provider_mps.api.paid_once import Create, Request, Return
 from airflow_provider_mps.api.request.convert import as_json, checked_call, media_files
@@ -34,7 +35,7 @@ from airflow_provider_mps.api.tasks import (
 )
 from airflow_provider_mps.compat import AirflowTaskTimeout, BaseOperator
 from airflow_provider_mps.errors import airflow_errors
-from airflow_provider_mps.execution.audio import saved
+from airflow_provider_mps.execution.audio import made_ready, saved
 from airflow_provider_mps.execution.identity import ThisTry
 from airflow_provider_mps.execution.label import check_label, render_label_from
 from airflow_provider_mps.execution.memory import Memory, arrive, place_of, say_if_nowhere
@@ -260,12 +261,27 @@ class MediaInputOperator(CreateTaskOperator):
     """Creates a task that reads a file of the account in COS by MPS's own role. Base of the operators below."""
 
     operator_extra_links = (ListenLink(), WatchLink(), ViewLink(), StoredInCosLink(), MpsConsoleLink())
+    input_url: Any
+    output_cos: Any
 
     def _arguments(self) -> dict[str, Any]:
         arguments = super()._arguments()
         for name in ("input_url", "input_cos"):
             arguments[name] = self._with_region(name, arguments[name])
+        if self._is_of_others(url := self.input_url):
+            arguments |= {"input_url": None, "input_info": {"Type": "URL", "UrlInputInfo": {"Url": url}}}
         return arguments
+
+    def _is_of_others(self, url: Any) -> bool:
+        """Whether a URL leads into a bucket of another account than the output's, such as MPS's own store.
+
+        The service role cannot read there, so it stays a URL. A bucket's name ends in its account's APPID.
+        """
+        output = self.output_cos.get("Bucket") if isinstance(self.output_cos, Mapping) else None
+        found = CosObject.from_url(url) if isinstance(url, str) else None
+        if found is None or not isinstance(output, str):
+            return False
+        return found.bucket.rpartition("-")[2] != output.rpartition("-")[2]
 
     def _with_region(self, argument: str, value: Any) -> Any:
         """For a ``cos://bucket/key`` the object's URL, which names the region too; anything else as it is."""
@@ -456,6 +472,8 @@ class EditMediaOperator(MediaTaskOperator):
 
     def _arguments(self) -> dict[str, Any]:
         arguments = super()._arguments()
+        if input_info := arguments.pop("input_info", None):
+            arguments["file_infos"] = [{"InputInfo": input_info}]
         if self.file_infos:
             files = media_files("file_infos", as_json("file_infos", self.file_infos))
             arguments["file_infos"] = [self._with_cos_input(file) for file in files]
@@ -465,7 +483,7 @@ class EditMediaOperator(MediaTaskOperator):
         """An EditMediaFileInfo whose URL, if it leads to COS, is named as MPS wants it."""
         url = str(((file.get("InputInfo") or {}).get("UrlInputInfo") or {}).get("Url") or "")
         found = CosObject.named_by("file_infos", self._with_region("file_infos", url), "")
-        return file | {"InputInfo": found.input_info} if found else file
+        return file | {"InputInfo": found.input_info} if found and not self._is_of_others(url) else file
 
 
 class ProcessImageOperator(MediaInputOperator):
@@ -650,7 +668,8 @@ class MpsApiOperator(BaseOperator):
         MPS refuses the text ``"5"`` where it wants a number: where a template is to give one, set
         ``render_template_as_native_obj=True`` on the DAG, or write ``op.output`` instead of the template.
     :param save_audio: a folder, where Airflow's object storage reaches, for the sound of an answer: the answer then has
-        the file's URI as ``AudioFile``, and no ``AudioData``; templated.
+        the file's URI as ``AudioFile``, and no ``AudioData``; templated. Where the file cannot be written, a retry
+        writes it; without a memory of any kind (before Airflow 3.3) the answer keeps its ``AudioData``.
     :param mps_conn_id: the Airflow connection.
     :raises InvalidArgumentError: an argument cannot be sent; nothing was.
     :raises InvalidConnectionError: the connection cannot be used; nothing was sent.
@@ -692,6 +711,7 @@ class MpsApiOperator(BaseOperator):
             conn_id, folder = checked_id(self.mps_conn_id), None
             if self.save_audio is not None:
                 folder = folder_named("save_audio", self.save_audio, conn_id)
+                made_ready(folder)
             if is_read(action):
                 return hook.call(action, params)
             place = place_of(context, this, hook.settings.memory, self.log)
@@ -710,7 +730,13 @@ class MpsApiOperator(BaseOperator):
 
     def _kept(self, folder: ObjectStoragePath | None, response: dict[str, Any], memory: Memory) -> dict[str, Any]:
         """The answer, which is remembered; its sound in a file, if that is wanted, and then no longer remembered."""
-        kept = saved(folder, response) if folder else response
+        try:
+            kept = saved(folder, response) if folder else response
+        except DownloadError as error:
+            if memory.lasts:
+                raise
+            self.log.error("%s. Nothing remembers the answer here, so the sound is in this task's XCom.", error.what)
+            return response
         if kept is not response:
             memory.answered(kept)
         return kept

@@ -143,7 +143,9 @@ def file(
     _, url = files[n]
     if not _opens_in_a_browser(url):
         raise HTTPException(404, f"What this task has pushed as file {n + 1} is no https URL.")
-    return RedirectResponse(_opened(session, of_task, url), 302, headers=_NO_STORE)
+    # What else is a bare URL of COS lies in a store of MPS, which takes no signature of ours.
+    leads_to = _signed(session, of_task, url) if pushed.get("cos_urls") else url
+    return RedirectResponse(leads_to, 302, headers=_NO_STORE)
 
 
 def _pushed(session: Any, **of: Any) -> dict[tuple[str, int, str], dict[str, Any]]:
@@ -199,7 +201,7 @@ def _opens_in_a_browser(url: str) -> bool:
         return False
 
 
-def _opened(session: Any, of_task: dict[str, Any], url: str) -> str:
+def _signed(session: Any, of_task: dict[str, Any], url: str) -> str:
     """A URL that a browser can open: what is in COS without a signature is signed by the task's connection."""
     stored = CosObject.named_by("n", url, "")
     if stored is None:
@@ -214,8 +216,8 @@ def _opened(session: Any, of_task: dict[str, Any], url: str) -> str:
             "The file cannot be signed: Airflow no longer has this task's rendered fields, which name its connection "
             "([core] num_dag_runs_to_retain_rendered_fields).",
         )
-    # A create knows the bucket that it asked for: another one is a store of MPS, which takes no signature of ours.
-    if "model_name" in fields and stored.bucket not in json.dumps(fields):
+    # A create knows the bucket that it asked for, with its APPID or without; whoever writes XComs may name another.
+    if "model_name" in fields and stored.bucket.rpartition("-")[0] not in json.dumps(fields):
         return url
     hook = _hook(str(fields["mps_conn_id"]), DagModel.get_team_name(of_task["dag_id"]))
     try:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mps.api.errors import InvalidArgumentError
+from airflow_provider_mps.api.errors import InvalidArgumentError, InvalidConnectionError
 from airflow_provider_mps.api.redaction import shown, without_queries
 from airflow_provider_mps.compat import AirflowNotFoundException
 
@@ -22,6 +22,7 @@ def folder_named(argument: str, value: Any, mps_conn_id: str, storage_conn_id: A
     :param mps_conn_id: whose keys serve for ``cos://`` where neither the URI nor ``storage_conn_id`` names one.
     :param storage_conn_id: the connection of the storage, in place of the one in the URI.
     :raises InvalidArgumentError: it names none, or there is no such storage or connection.
+    :raises InvalidConnectionError: the connection cannot be used.
     """
     from airflow_provider_mps.compat import ObjectStoragePath
 
@@ -41,12 +42,14 @@ def folder_named(argument: str, value: Any, mps_conn_id: str, storage_conn_id: A
         raise InvalidArgumentError(argument, f"{shown(text)} names no bucket or folder")
     try:
         # Airflow before 3.2 forgets the id in a URI where None is passed.
-        if isinstance(value, str) or storage_conn_id:
-            own = mps_conn_id if scheme.lower() == "cos" else None
+        own = mps_conn_id if scheme.lower() == "cos" and not parts["conn_id"] else None
+        if isinstance(value, str) or storage_conn_id or own:
             folder = ObjectStoragePath(text, conn_id=storage_conn_id or parts["conn_id"] or own)
         else:
             folder = value
         folder.fs  # noqa: B018 - it is here that the storage's connection and library are looked up
+    except InvalidConnectionError:
+        raise  # which says what is wrong with the connection
     except AirflowNotFoundException as error:
         raise InvalidArgumentError("storage_conn_id" if storage_conn_id else argument, str(error)) from None
     except (ValueError, TypeError, ImportError) as error:

@@ -1,7 +1,9 @@
 """Tasks move as planned and end in what the request wants."""
 
+import json
 from datetime import datetime, timedelta, timezone
 from itertools import product
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -123,6 +125,26 @@ def test_edit_media_tells_where_the_result_is(mps):
     assert task["Output"]["OutputStorage"] == OUTPUT
     assert task["Output"]["Path"] == "/done/cut.mp4"
     assert task["Output"]["MetaData"]["Duration"] == 2
+
+
+def test_the_service_role_cannot_read_the_store_of_mps(start):
+    mps = start(wait_seconds=0, run_seconds=0, results_signed=False)
+    song = mps.call("DescribeAigcAudioTask", {"TaskId": mps.call("CreateAigcAudioTask", MUSIC)["TaskId"]})
+    bucket = urlsplit(song["AudioInfos"][0]["Url"]).netloc.partition(".")[0]
+    theirs = json.loads(json.dumps(EDIT).replace('"in-1"', json.dumps(bucket)))
+    told = [detail(mps, mps.call("EditMedia", given)["TaskId"])["EditMediaTask"] for given in (EDIT, theirs)]
+    assert [bool(each["ErrCode"]) for each in told] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("action", "params"),
+    [
+        ("TextToSpeechAsync", {"Text": "rain", "VoiceId": "v", "ExtParam": '{"synExt": "x"}'}),
+        ("ProcessImage", {"InputInfo": COS, "OutputStorage": OUTPUT, "ImageTask": {"EncodeConfig": "png"}}),
+    ],
+)
+def test_what_is_of_another_type_is_judged_and_not_a_crash(mps, action, params):
+    assert mps.code(action, params) == "InvalidParameter"
 
 
 def test_media_tasks_that_run_have_no_outputs(start):

@@ -102,3 +102,15 @@ class TestInput:
         assert isinstance(error, InvalidArgumentError)
         assert error.field == (blamed or argument)
         assert emulator.requests == []
+
+
+@pytest.mark.parametrize(("operator", "argument", "others"), [way for way in WAYS if way[1] != "input_cos"])
+def test_a_url_into_another_account_s_bucket_stays_one(
+    operator: Any, argument: str, others: Any, emulator: MpsEmulator
+) -> None:
+    """Such as MPS's own store, which the service role cannot read."""
+    url = URL.replace("1250000000", "1311402212")
+    of_it = TestInput()
+    outcome = of_it.run(operator, argument, url, others)
+    assert outcome.state is State.SUCCESS, outcome.errors
+    assert of_it.sent(emulator) == {"Type": "URL", "UrlInputInfo": {"Url": url}}

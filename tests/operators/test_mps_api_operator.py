@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, InvalidArgumentError
+from airflow_provider_mps.api.errors import AmbiguousCreateError, ApiError, DownloadError, InvalidArgumentError
 from airflow_provider_mps.compat import AirflowFailException, ObjectStoragePath
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.operators.mps import MpsApiOperator
 from tests.doubles.airflows import DAG
+from tests.doubles.logs import Lines
 from tests.doubles.seen import PICTURE
 from tests.doubles.servers import Handler, LoopbackServer
 from tests.doubles.task_instances import Killed, Outcome, State, TaskInstance
@@ -162,15 +163,56 @@ def test_a_sound_becomes_a_file_and_no_xcom(connect: Callable[..., None], folder
 def test_a_sound_that_could_not_be_kept_is_kept_by_the_retry_and_paid_for_once(
     connect: Callable[..., None], folder: Path
 ) -> None:
-    folder.write_text("a file where the folder should be")
-    outcome, instance, sent = spoken(connect, AudioData=base64.b64encode(WAV).decode())
+    (folder / "the-request.wav").mkdir(parents=True)
+    outcome, instance, sent = spoken(connect, tries=2, AudioData=base64.b64encode(WAV).decode())
     assert (outcome.state, sent) == (State.FAILED, 1)
-    folder.unlink()
-    retried = TaskInstance(instance.make, retries=0)
+    for error in outcome.errors:
+        assert isinstance(error, DownloadError)
+        assert "its answer is remembered" in error.cost
+    (folder / "the-request.wav").rmdir()
+    retried = TaskInstance(instance.make, retries=1)
     retried.stored = instance.stored
     again = retried.run()
     assert again.state is State.SUCCESS, again.errors
     assert (folder / "the-request.wav").read_bytes() == WAV
+
+
+@pytest.mark.usefixtures("emulator")
+def test_where_nothing_remembers_it_a_sound_that_could_not_be_kept_is_in_the_xcom(
+    connect: Callable[..., None], folder: Path, monkeypatch: pytest.MonkeyPatch, logged: Lines
+) -> None:
+    """Else a retry would pay for another one."""
+    (folder / "the-request.wav").mkdir(parents=True)
+    run = TaskInstance.run
+
+    def before_airflow_3_3(instance: TaskInstance) -> Outcome:
+        instance.has_store = False
+        return run(instance)
+
+    monkeypatch.setattr(TaskInstance, "run", before_airflow_3_3)
+    sound = base64.b64encode(WAV).decode()
+    outcome, _, sent = spoken(connect, tries=3, AudioData=sound)
+    assert (outcome.state, outcome.value["AudioData"], sent) == (State.SUCCESS, sound, 1)
+    assert logged.of("so the sound is in this task's XCom")
+
+
+@pytest.mark.parametrize(
+    ("begins", "suffix"), [(b"\xff\xfb\x90", "mp3"), (b"\xff\xf3\x40", "mp3"), (b"ID3", "mp3"), (b"\xff\xf1", "audio")]
+)
+@pytest.mark.usefixtures("emulator")
+def test_a_sound_has_the_suffix_of_what_it_is(
+    connect: Callable[..., None], folder: Path, begins: bytes, suffix: str
+) -> None:
+    outcome, _, _ = spoken(connect, AudioData=base64.b64encode(begins + b"sound").decode())
+    assert outcome.value["AudioFile"].endswith(f"/the-request.{suffix}")
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_anything_is_sent(emulator: MpsEmulator, tmp_path: Path) -> None:
+    (tmp_path / "voices").write_text("a file where the folder should be")
+    [error] = run(**SPEAK, save_audio=f"file://{tmp_path}/voices").errors
+    assert isinstance(error, InvalidArgumentError)
+    assert error.field == "save_audio"
+    assert emulator.requests == []
 
 
 @pytest.mark.usefixtures("emulator")
@@ -204,7 +246,7 @@ def test_an_answer_without_a_sound_is_returned_as_it_is(
 ) -> None:
     outcome, _, _ = spoken(connect, **fields)
     assert outcome.value.items() >= fields.items()
-    assert not folder.exists()
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.usefixtures("emulator")

@@ -52,6 +52,27 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop("posters", None)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"AdditionalParameters": None},
+        {"AdditionalParameters": ["n"]},
+        {"AdditionalParameters": "no object"},
+        {"ImageInfos": None},
+        {"ImageInfos": ["https://a.example/a.png"]},
+        {"Duration": "5"},
+        {"ModelName": ["Kling"]},
+    ],
+    ids=str,
+)
+def test_of_fields_as_a_user_wrote_them_mps_judges_and_nobody_else(odd: dict[str, Any], emulator: MpsEmulator) -> None:
+    """As native rendering makes them, too."""
+    params = REQUEST | odd
+    TaskInstance(lambda: MpsTaskOperator(task_id="create", **POSTER | {"mps_params": params}), retries=0).run()
+    [sent] = [request.params for request in emulator.requests if request.action == "CreateAigcImageTask"]
+    assert sent == params
+
+
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_it_is_created_and_waited_for_in_every_mode(emulator: MpsEmulator, deferrable: bool) -> None:
     how: dict[str, Any] = {"wait_for_completion": True, "deferrable": deferrable, "poll_interval": 0.1}

@@ -94,13 +94,18 @@ def test_a_file_in_cos_is_signed_for_five_minutes(api: Api) -> None:
     )
 
 
+def test_what_lies_in_a_store_of_mps_gets_no_signature_of_ours(api: Api) -> None:
+    answer = api.get("/mps/file", task_id="voice", map_index=-1)
+    assert (answer.status_code, answer.headers["Location"]) == (302, takes.IN_THE_STORE_OF_MPS)
+
+
 def test_what_a_run_has_made_comes_in_one_answer_and_without_urls(api: Api) -> None:
     answer = api.get("/mps/takes")
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
     of = {(each["task_id"], each["map_index"]): each for each in answer.json()["takes"]}
     songs = [("song", 0), ("song", 1), ("stored", -1)]
-    assert sorted(of) == sorted([*songs, *((task_id, -1) for task_id in takes.PUSHED)])
+    assert sorted(of) == sorted([*songs, ("voice", -1), *((task_id, -1) for task_id in takes.PUSHED)])
     assert of["song", 0]["usage"]["model"] == "MiniMaxMusic"
     console = of["song", 0]["console"]
     assert urlsplit(console).path == "/", "the emulator's page"
@@ -263,14 +268,14 @@ def test_airflow_answers_the_page_as_it_asks(api: Api) -> None:
     api.http.cookies.set("_token", api.tokens["reader of takes"])
     path = f"/api/v2/dags/takes/dagRuns/{api.run_id}"
     answer = api.http.get(f"{path}/taskInstances", params={"order_by": "map_index", "limit": 100, "offset": 0}).json()
-    assert answer["total_entries"] == len(answer["task_instances"]) == 3 + len(takes.PUSHED)
+    assert answer["total_entries"] == len(answer["task_instances"]) == 4 + len(takes.PUSHED)
     rendered = []
     for each in answer["task_instances"]:
         assert {"dag_run_id", "task_id", "map_index", "state", "start_date", "try_number"} <= set(each)
         one = api.http.get(f"{path}/taskInstances/{each['task_id']}/{each['map_index']}").json()
         assert each["rendered_fields"] == (one["rendered_fields"] if AIRFLOW >= (3, 3) else {})
         rendered.append(one["rendered_fields"])
-    assert {fields["prompt"] for fields in rendered} == {"rain", "wind", "sun", "nothing"}
+    assert {fields.get("prompt", fields.get("text")) for fields in rendered} == {"rain", "wind", "sun", "nothing"}
     assert {fields["mps_conn_id"] for fields in rendered} == {"tencent_mps_default"}
     decisions = api.http.get(f"{path}/hitlDetails", params={"response_received": False})
     assert (decisions.status_code, decisions.json()["hitl_details"]) == (200, [])

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from airflow_provider_mps.api.errors import InvalidConnectionError
 from airflow_provider_mps.compat import ObjectStoragePath
 from airflow_provider_mps.get_provider_info import get_provider_info
 from airflow_provider_mps.storage import cos as module
+from airflow_provider_mps.storage.folders import folder_named
 from tests.doubles.cos import BUCKET, Cos, Refusal, forget_file_systems
 from tests.doubles.logs import Lines
 from tests.doubles.servers import LoopbackServer
@@ -199,6 +201,22 @@ def test_the_default_connection_serves_where_none_is_named(cos: Cos, monkeypatch
     target.write_bytes(b"la")
     assert target.exists()
     assert cos.objects() == {"song.mp3": b"la"}
+
+
+@pytest.mark.parametrize("of_kind", [str, ObjectStoragePath])
+def test_an_argument_without_a_connection_has_the_operators(
+    of_kind: Any, cos: Cos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MINE", cos.connection())
+    folder = folder_named("destination", of_kind(f"cos://{BUCKET}/songs"), "mine")
+    (folder / "song.mp3").write_bytes(b"la")
+    assert cos.objects() == {"songs/song.mp3": b"la"}
+
+
+def test_what_is_wrong_with_the_connection_is_said_as_such(cos: Cos, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MINE", cos.connection(site="mars"))
+    with pytest.raises(InvalidConnectionError, match=r"^Connection mine, site: must be one of"):
+        folder_named("destination", f"cos://{BUCKET}/songs", "mine")
 
 
 def test_a_connection_without_a_region_is_named(cos: Cos, monkeypatch: pytest.MonkeyPatch) -> None:

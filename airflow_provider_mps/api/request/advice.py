@@ -227,15 +227,19 @@ _CHECKS = (
 def advice(action: str, params: Params) -> list[str]:
     """What is known to go wrong with a create, a sentence each.
 
-    :param params: a request that was built by its shape.
+    :param params: a request that was built by its shape. Fields that a user of MpsTaskOperator wrote may be of any
+        type: of a request in which one is not what the API reference gives, nothing is said.
     """
-    said = [
-        f"{rule.says} ({rule.mark}, {rule.since}). It is sent as it is."
-        for rule in known().rules
-        if rule.broken_by(action, params)
-    ]
+    try:
+        said = [
+            f"{rule.says} ({rule.mark}, {rule.since}). It is sent as it is."
+            for rule in known().rules
+            if rule.broken_by(action, params)
+        ]
+    except (AttributeError, TypeError, ValueError):
+        return []
     model = _field(params, "ModelName")
-    if action in known().models and model and model not in known().models[action]:
+    if action in known().models and model and isinstance(model, str) and model not in known().models[action]:
         said.append(
             f"ModelName {str(model)[:40]} is not known to this package, whose newest fact is of {known().since}: check "
             "its spelling. It is sent as it is."

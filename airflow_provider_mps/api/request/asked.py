@@ -27,7 +27,8 @@ def asked_for(shape: RequestShape, arguments: Callable[[], Mapping[str, Any]]) -
         found["model"] = model
     if version := word(params.get("ModelVersion")):
         found["version"] = version
-    if length := params.get("Duration"):
+    length = params.get("Duration")  # which is unchecked where the fields are the user's own (MpsTaskOperator)
+    if isinstance(length, int) and not isinstance(length, bool) and length > 0:
         found["requested_seconds"] = length
     if files := _files(params):
         found["requested_files"] = files
@@ -40,6 +41,7 @@ def asked_for(shape: RequestShape, arguments: Callable[[], Mapping[str, Any]]) -
 def _files(params: Mapping[str, Any]) -> int:
     """How many images or songs a request asks for; 0 where it does not say so."""
     count = params.get("OutputImageCount")
-    if count is None and "AdditionalParameters" in params:
-        count = json.loads(params["AdditionalParameters"]).get("n")
+    if count is None:
+        with suppress(TypeError, ValueError, AttributeError):
+            count = json.loads(params.get("AdditionalParameters") or "{}").get("n")
     return count if isinstance(count, int) and not isinstance(count, bool) and 0 < count < 1000 else 0

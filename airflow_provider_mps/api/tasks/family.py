@@ -87,6 +87,10 @@ class TaskFamily:
         found = (each.get("Duration") for each in entries if isinstance(each, dict))
         return [seconds for seconds in found if seconds is not None]
 
+    def made(self, response: Response) -> Response:
+        """The answer with what the task made, and no file that only has it in it: that is no second one to pay for."""
+        return response
+
     def resolution(self, response: Response) -> str:
         """The size of the files' pictures, where the answer gives one for all; else empty."""
         return parts.text(response.get("Resolution"))

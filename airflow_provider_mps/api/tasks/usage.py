@@ -37,7 +37,8 @@ class Usage(Asked):
     :ivar kind: its family: such as ``aigc_audio`` or ``media``.
     :ivar state: ``DONE`` or ``FAIL``; ``REFUSED`` where MPS refused the create, and there is no task.
     :ivar files: how many files the answer names.
-    :ivar seconds: their length in all, as far as the answer gives it: AIGC video tasks give none.
+    :ivar seconds: the length in all of what was made, as far as the answer gives it: AIGC video tasks give none. A
+        video with the sound that was made for it is not counted beside that.
     :ivar resolution: of the files, such as ``1920x1080``, where all of them have the same.
     :ivar billed: False for a video or image task in FAIL, for MPS's pricing pages bill successful ones, and for a
         create that was refused. Nothing is
@@ -64,14 +65,15 @@ def usage_of(family: TaskFamily, status: TaskStatus, asked: Asked, prices: Price
     """
     of_task = {"mps_task_id": status.task_id, "kind": family.kind, "state": status.state.value}
     found = cast("Usage", {**of_task, **asked, "files": len(status.urls)})
-    if status.durations:
-        found["seconds"] = round(sum(status.durations), 3)
+    made = family.status(status.task_id, family.made(status.response))
+    if made.durations:
+        found["seconds"] = round(sum(made.durations), 3)
     if resolution := word(family.resolution(status.response)):
         found["resolution"] = resolution
     if status.state is TaskState.FAIL and family.failures_are_free:
         found["billed"] = False
     price = price_of(asked, prices)
-    quantity = _made(found, price.unit) if price else None
+    quantity = _made(found, price.unit, len(made.urls)) if price else None
     if price and quantity is not None:
         found["estimated_cost"], found["currency"] = round(price.amount * quantity, 6), price.currency
     return found
@@ -91,13 +93,13 @@ def estimate(asked: Asked, prices: Prices) -> str:
     return f"{price.about(quantity)}, by the connection's prices for {of}: an estimate, not a bill"
 
 
-def _made(made: Usage, unit: str) -> float | None:
+def _made(made: Usage, unit: str, pieces: int) -> float | None:
     """How many units of a price a task made that has ended; None where that, or whether it is billed, is not known."""
     if made.get("billed") is False:
         return 0.0
     if made["state"] != TaskState.DONE:
         return None
-    return made.get("seconds", made.get("requested_seconds")) if unit == "second" else made["files"]
+    return made.get("seconds", made.get("requested_seconds")) if unit == "second" else pieces
 
 
 def refused(family: TaskFamily, asked: Asked) -> Usage:

@@ -67,6 +67,7 @@ FACTS = (
     guess("Results in MPS's own store come as signed URLs; they answer 403 when their time is over."),
     doc("The reference's samples show them as bare COS URLs in a bucket of MPS's (results_signed=False)."),
     guess("Anybody may read that bucket, and a signature by other keys is refused."),
+    guess("The account's service role may not, so a task to which it is given as CosInputInfo ends in FAIL."),
     doc("DescribeMediaMetaData gives length, size and streams of a film or a sound, also one that MPS did not make."),
     guess("Of a file that the emulator did not make, these are made up; Size and Bitrate are null of any."),
     guess("A bare URL of a private bucket is InvalidParameter.InvalidUrl there."),
@@ -164,7 +165,10 @@ class MpsService:
         as_text = not self._rules.as_seen
         check_request(action, params, output_audio_format_at_top_level=at_top_level, numbers_as_text=as_text)
         if action in FAMILIES:
-            task = self._create(account, FAMILIES[action], params)
+            try:
+                task = self._create(account, FAMILIES[action], params)
+            except (AttributeError, TypeError) as error:  # of an object that the reference leaves free
+                raise ApiError("InvalidParameter", f"A field is not of the type that it should be: {error}") from None
             task.request_client = headers.get("x-tc-requestclient", "")
             return {} if fault is FaultKind.NO_TASK_ID else {**task.family.accepted, "TaskId": task.task_id}
         if action == "ManageTask":
@@ -266,6 +270,8 @@ class MpsService:
                 task.url_late = True
             case FaultKind.FAIL:
                 task.failure = (fault and fault.message) or "The task failed."
+        if task.failure is None and f'"Bucket": "{OWN_BUCKET}"' in json.dumps(params):
+            task.failure = "The role MPS_QcsRole may not read that bucket."
         return task
 
     def _has_room(self, account: str, family: Family, params: dict[str, Any]) -> bool:

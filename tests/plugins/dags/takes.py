@@ -8,7 +8,7 @@ from typing import Any
 import pendulum
 from airflow.sdk import DAG
 
-from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator
+from airflow_provider_mps.operators.mps import CreateAigcAudioTaskOperator, TextToSpeechAsyncOperator
 
 SONG: dict[str, Any] = {
     "model_name": "MiniMaxMusic",
@@ -41,6 +41,17 @@ PUSHED: dict[str, dict[str, Any]] = {
 }
 
 
+IN_THE_STORE_OF_MPS = "https://mps-results-1311402212.cos.ap-guangzhou.myqcloud.com/a.mp3"
+
+
+class PushesVoice(TextToSpeechAsyncOperator):
+    """Has the fields of a voice-over, and asks nobody."""
+
+    def execute(self, context: Any) -> str:
+        context["ti"].xcom_push(key="audio_urls", value=[IN_THE_STORE_OF_MPS])
+        return ""
+
+
 class Pushes(CreateAigcAudioTaskOperator):
     """Has the fields of a create, and asks nobody."""
 
@@ -53,5 +64,6 @@ class Pushes(CreateAigcAudioTaskOperator):
 with DAG(dag_id="takes", schedule=None, start_date=pendulum.datetime(2026, 1, 1)) as dag:
     CreateAigcAudioTaskOperator.partial(task_id="song", **SONG, **WAITING).expand(prompt=["rain", "wind"])
     CreateAigcAudioTaskOperator(task_id="stored", prompt="sun", store_cos_param=STORE, **SONG, **WAITING)
+    PushesVoice(task_id="voice", text="rain", voice_id="v")
     for task_id in PUSHED:
         Pushes(task_id=task_id, prompt="nothing", store_cos_param=STORE, **SONG)
