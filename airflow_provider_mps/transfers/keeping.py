@@ -141,6 +141,11 @@ class Record:
         length, sha256 = entry.get("length"), entry.get("sha256")
         return Downloaded(length, sha256) if isinstance(length, int) and isinstance(sha256, str) else None
 
+    def cleared(self, identity: Mapping[str, str]) -> bool:
+        """Whether the task was cleared since a file was written down; earlier versions did not write what says so."""
+        entry = self._entries.get(_key(identity), {})
+        return "since" in entry and bool(entry["since"] != self._folder.since)
+
     def note(self, identity: Mapping[str, str], file: Downloaded) -> None:
         """Write down what a file is before it is in its place: the retry of a task that is killed then finds it.
 
@@ -149,7 +154,8 @@ class Record:
         if not self._wanted:
             return
         with self._noting:
-            self._entries[_key(identity)] = {**identity, "length": file.length, "sha256": file.sha256}
+            what = {"length": file.length, "sha256": file.sha256, "since": self._folder.since}
+            self._entries[_key(identity)] = {**identity, **what}
             self._noted += 1
             own = self._noted
         with self._writing:
@@ -197,7 +203,7 @@ class KeptFile:
         began = time.monotonic()
         try:
             with storage_errors(self._keeping.folder.path):
-                file = self._from_earlier() or self._fetched()
+                file = self._in_its_place()
         except MpsError as error:
             self._end(None, error)
             self._target.drop()
@@ -246,6 +252,20 @@ class KeptFile:
     def _identity(self) -> dict[str, str]:
         # Without its query: the next signature of the same file is another one.
         return {"name": self._target.path.name, "source": plain_url(self._source.url)}
+
+    def _in_its_place(self) -> Downloaded:
+        """The file, kept by an earlier try or by this one."""
+        if not self._keeping.record.cleared(self._identity):
+            return self._from_earlier() or self._fetched()
+        # The URL may lead to another file by now, made and paid for since: what was kept before is the last resort.
+        try:
+            return self._fetched()
+        except ExpiredUrlError:
+            if not (file := self._from_earlier()):
+                raise
+        self._target.drop()
+        log.warning("%s: its URL is gone: what was kept before the clear counts", self._target.path.name)
+        return file
 
     def _from_earlier(self) -> Downloaded | None:
         """What an earlier try of this task has kept, where it is still there."""

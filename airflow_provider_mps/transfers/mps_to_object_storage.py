@@ -318,7 +318,7 @@ class MpsToObjectStorageOperator(BaseOperator):
         """The folder, the record that an earlier try has left there, and the files' names."""
         from airflow_provider_mps.transfers.targets import Folder, storage_errors
 
-        folder = Folder(path, _identity(context.get("ti")), self.overwrite)
+        folder = Folder(path, _identity(context.get("ti")), _since(context), self.overwrite)
         with storage_errors(path):
             try:
                 folder.prepare()
@@ -361,6 +361,17 @@ class _Addresses:
 
 def _not_asked(task_id: str) -> DownloadError:
     return DownloadError(f"task {task_id}: its URLs were not asked for, as {_IN_VAIN} calls in a row had failed")
+
+
+def _since(context: Context) -> str:
+    """What a try and its retries share.
+
+    A clear raises max_tries, or where ``retries`` was lowered before it, the run's clear_number alone; a run that is
+    deleted and made again under its old run_id starts at another time.
+    """
+    run, ti = context.get("dag_run"), context.get("ti")
+    found = (getattr(run, "start_date", None), getattr(run, "clear_number", None), getattr(ti, "max_tries", None))
+    return "/".join(map(str, found))
 
 
 def _identity(ti: Any) -> str:

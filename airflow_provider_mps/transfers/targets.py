@@ -304,12 +304,14 @@ class Folder:
 
     :param path: the folder.
     :param task: distinguishes this task instance from any other; empty: it is none.
+    :param since: the same for a try and its retries, and another one after a clear.
     :param overwrite: whether files that are there are replaced.
     :ivar has_retries: whether a retry would find what this try leaves.
     """
 
-    def __init__(self, path: ObjectStoragePath, task: str, overwrite: bool) -> None:
+    def __init__(self, path: ObjectStoragePath, task: str, since: str, overwrite: bool) -> None:
         self.path = path
+        self.since = since
         self._prefix = f".{hashlib.sha256(task.encode()).hexdigest()[:12] if task else uuid.uuid4().hex[:12]}-"
         self.has_retries = bool(task)
         self._overwrite = overwrite

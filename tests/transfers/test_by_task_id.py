@@ -88,20 +88,20 @@ def test_a_retry_finds_what_is_kept_under_its_name_though_another_task_comes_bef
     emulator: MpsEmulator, tmp_path: Path
 ) -> None:
     runs, ended = emulator.add_task(wait_seconds=0, run_seconds=0.5), done(emulator)
-    instance = TaskInstance(
-        lambda: MpsToObjectStorageOperator(
+    asked_before: list[int] = []
+
+    def make() -> MpsToObjectStorageOperator:
+        asked_before.append(emulator.count("file"))
+        while len(asked_before) == 2 and not MpsHook().describe_aigc_audio_task(runs).urls:
+            pass
+        return MpsToObjectStorageOperator(
             task_id="keep", destination=str(tmp_path), mps_task_ids=[runs, ended], file_name="song"
-        ),
-        retries=0,
-    )
-    outcome = instance.run()
-    assert outcome.errors
-    [first] = [file["uri"] for file in outcome.xcoms["kept"]]
-    while not MpsHook().describe_aigc_audio_task(runs).urls:
-        pass
-    before = emulator.count("file")
-    assert instance.run().value == [f"file://{tmp_path}/song-2.wav", first]
-    assert emulator.count("file") == before + 1, "the other one is not downloaded again"
+        )
+
+    outcome = TaskInstance(make).run()
+    assert outcome.tries == 2
+    assert outcome.value == [f"file://{tmp_path}/song-2.wav", f"file://{tmp_path}/song.wav"]
+    assert emulator.count("file") == asked_before[1] + 1, "the other one is not downloaded again"
     assert len(list(tmp_path.iterdir())) == 2
 
 

@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,88 @@ class TestAllThatCanBeHad:
             other.map_index = 7
             run(transfer(server, tmp_path), other)
             assert len([each for each in server.requests if "one.png" in each.path]) == 2
+
+
+class TestCleared:
+    """After a clear, the same URL may lead to another file, which was made and paid for since."""
+
+    @staticmethod
+    def films(made: dict[str, bytes]) -> Callable[[Handler], None]:
+        """A server of these files; any other is gone."""
+
+        def respond(handler: Handler) -> None:
+            name = handler.received.path.partition("?")[0].rpartition("/")[2]
+            handler.answer(made[name]) if name in made else handler.answer(b"", status=410)
+
+        return respond
+
+    @pytest.mark.parametrize("again", ["cleared", "cleared with fewer retries", "deleted and made again"])
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_what_was_made_since_is_fetched(self, tmp_path: Path, overwrite: bool, again: str) -> None:
+        made = {"film.mp4": b"the old film"}
+        with LoopbackServer(self.films(made)) as server:
+            task = partial(transfer, server, tmp_path, "film.mp4", "teaser.mp4", overwrite=overwrite)
+            instance = TaskInstance(task)
+            [error] = ends(instance.run).errors
+            assert "1 of 2 files are missing" in str(error)
+            made |= {"film.mp4": b"the new film", "teaser.mp4": b"the teaser"}
+            if again == "cleared with fewer retries":
+                instance.retries = 0
+            outcome = ends((TaskInstance(task) if again == "deleted and made again" else instance).run)
+        assert (tmp_path / "teaser.mp4").read_bytes() == b"the teaser"
+        if overwrite:
+            assert outcome.errors == []
+            assert (tmp_path / "film.mp4").read_bytes() == b"the new film"
+            assert names_in(tmp_path) == ["film.mp4", "teaser.mp4"]
+        else:
+            assert "film.mp4: its place holds other content already" in str(outcome.errors[-1])
+            assert (tmp_path / "film.mp4").read_bytes() == b"the old film"
+
+    def test_what_is_gone_is_counted_as_kept_and_no_half_of_it_is_left(self, tmp_path: Path, logged: Lines) -> None:
+        made = {"film.mp4": b"the film"}
+
+        def respond(handler: Handler) -> None:
+            name = handler.received.path.partition("?")[0].rpartition("/")[2]
+            if name == "film.mp4" and len(made) == 2 and not halves:
+                halves.append(name)
+                handler.answer(b"the f", Content_Length="8")
+                handler.close_connection = True
+                del made["film.mp4"]
+            else:
+                self.films(made)(handler)
+
+        halves: list[str] = []
+        with LoopbackServer(respond) as server:
+            instance = TaskInstance(lambda: transfer(server, tmp_path, "film.mp4", "teaser.mp4"), retries=0)
+            assert ends(instance.run).errors
+            made["teaser.mp4"] = b"the teaser"
+            outcome = ends(instance.run)
+        assert halves
+        assert outcome.errors == []
+        assert [each["length"] for each in outcome.xcoms["kept"]] == [8, 10]
+        assert names_in(tmp_path) == ["film.mp4", "teaser.mp4"]
+        assert logged.of("film.mp4: its URL is gone")
+
+    @pytest.mark.parametrize("version", ["this", "an earlier"])
+    def test_a_retry_does_not_ask_for_what_is_kept(self, tmp_path: Path, version: str) -> None:
+        def respond(handler: Handler) -> None:
+            wanted = "film.mp4" in handler.received.path or len(tries) == 2
+            handler.answer(b"the film" if wanted else b"", status=200 if wanted else 404)
+
+        def make() -> MpsToObjectStorageOperator:
+            tries.append(version)
+            if len(tries) == 2 and version == "an earlier":  # which wrote less
+                [record] = tmp_path.glob(".*.json")
+                known = ("name", "source", "length", "sha256")
+                entries = [{name: entry[name] for name in known} for entry in json.loads(record.read_text())]
+                record.write_text(json.dumps(entries))
+            return transfer(server, tmp_path, "film.mp4", "teaser.mp4")
+
+        tries: list[str] = []
+        with LoopbackServer(respond) as server:
+            outcome = ends(TaskInstance(make).run)
+            assert (outcome.tries, len(outcome.value)) == (2, 2)
+            assert len([each for each in server.requests if "film.mp4" in each.path]) == 1
 
 
 class TestOneName:
