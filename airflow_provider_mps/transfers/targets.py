@@ -116,17 +116,20 @@ class Target(ABC):
             return False
 
     def _holds(self, file: Downloaded) -> bool:
-        # By reads of known ranges, one byte past the end included: keys may have rights to get, and not to list.
-        digest, end = hashlib.sha256(), file.length + 1
-        for start in range(0, end, _PIECE):
+        # By reads of known ranges: keys may have rights to get, and not to list. The last one goes a byte further, to
+        # see whether the other file is longer; none begins at the end, which is an error also where both are alike.
+        digest = hashlib.sha256()
+        for start in range(0, max(file.length, 1), _PIECE):
+            last = start + _PIECE >= file.length
+            end = file.length + 1 if last else start + _PIECE
             try:
-                piece = self.fs.cat_file(self.place, start=start, end=min(start + _PIECE, end))
-            except OSError as error:
-                if error.errno == errno.EINVAL:  # what s3fs makes of HTTP 416: the file ends before this range
+                piece = self.fs.cat_file(self.place, start=start, end=end)
+            except Exception as error:
+                if _is_past_the_end(error):
                     return False
                 raise
             digest.update(piece)
-            if start + len(piece) < min(start + _PIECE, file.length):
+            if start + len(piece) < min(end, file.length):
                 return False
         return digest.hexdigest() == file.sha256
 
@@ -251,8 +254,8 @@ class ObjectTarget(Target):
             asked_again(lambda: self.fs.cat_file(self.place, start=0, end=1))
         except (FileNotFoundError, PermissionError):  # without the right to list, S3 refuses what is not there
             return
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # HTTP 416, of an empty file
+        except Exception as error:
+            if not _is_past_the_end(error):  # as the first byte of an empty file is
                 raise
         raise FileExistsError
 
@@ -392,8 +395,17 @@ def asked_again(ask: Callable[[], _T]) -> _T:
     )(ask)
 
 
+def _is_past_the_end(error: BaseException) -> bool:
+    """Whether a storage says that a file ends before the range that was asked for: HTTP 416.
+
+    s3fs makes an EINVAL of it, gcsfs an error with a code, which may be text, and adlfs one with a status_code.
+    """
+    codes = getattr(error, "code", None), getattr(error, "status_code", None)
+    return (isinstance(error, OSError) and error.errno == errno.EINVAL) or "416" in map(str, codes)
+
+
 def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno == errno.EINVAL:
+    if _is_past_the_end(error):
         return False
     final = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError, MpsError)
     return isinstance(error, Exception) and not isinstance(error, final)

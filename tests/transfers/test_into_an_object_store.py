@@ -2,13 +2,16 @@
 
 import json
 import threading
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_mps.compat import AirflowFailException
 from airflow_provider_mps.transfers.mps_to_object_storage import DownloadError, MpsToObjectStorageOperator
+from tests.doubles.airflows import attach
 from tests.doubles.cos import BUCKET, Cos, CosRequest, Refusal
 from tests.doubles.in_time import ends
 from tests.doubles.logs import Lines
@@ -129,6 +132,63 @@ def test_a_file_that_is_there_stays_and_the_same_content_counts_as_kept(cos: Cos
     assert keep(name, overwrite=True).errors == []
     assert cos.objects() == {f"songs/{name}": content}
     assert keep(name).errors == []
+
+
+def test_the_same_content_counts_as_kept_where_it_ends_with_a_piece_that_is_read_back(cos: Cos) -> None:
+    """No range may begin at its end: the store answers HTTP 416 to that, as to one past the end of a shorter file."""
+    piece = LARGE[: 8 * 1024**2]
+    sent = [piece]
+    cos.put("songs/song.mp3", piece)
+
+    def answer(handler: Handler) -> None:
+        handler.answer(sent[-1])
+
+    assert keep("song.mp3", answer=answer).errors == []
+    for content in (piece[:-1], piece + b"x", LARGE):
+        sent.append(content)
+        [error] = keep("song.mp3", answer=answer).errors
+        assert "holds other content already" in str(error)
+    assert cos.objects() == {"songs/song.mp3": piece}
+
+
+@pytest.mark.parametrize("said", [{"code": 416}, {"code": "416"}, {"status_code": 416}])
+@pytest.mark.parametrize("held", [0, 8 * 1024**2])
+def test_a_file_that_ends_before_a_range_holds_other_content_whatever_the_library_raises(
+    held: int, said: dict[str, Any]
+) -> None:
+    """As gcsfs does, and adlfs."""
+
+    class RangeError(Exception):
+        """HTTP 416 Range Not Satisfiable."""
+
+        def __init__(self) -> None:
+            vars(self).update(said)
+
+    class Upload:
+        """One that is never completed, for something is there."""
+
+        write, discard = staticmethod(len), staticmethod(lambda: None)
+
+    class Store(MemoryFileSystem):  # type: ignore[misc]
+        protocol = ("memory", "gs")
+        cachable = False
+
+        def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
+            return Upload() if mode == "xb" else super()._open(path, mode, **kwargs)
+
+        def cat_file(self, path: str, start: int = 0, end: int | None = None, **kwargs: Any) -> Any:
+            asked.extend([start] if path.endswith(".mp3") else [])
+            if start >= self.info(path)["size"]:
+                raise RangeError
+            return super().cat_file(path, start, end, **kwargs)
+
+    asked: list[int] = []
+    fs, alias = Store(), uuid.uuid4().hex  # Airflow keeps the file system of an alias
+    attach("memory", alias, fs=fs)
+    fs.pipe_file("/shorter/large.mp3", LARGE[:held])
+    [error] = keep("large.mp3", folder=f"memory://{alias}@shorter").errors
+    assert "holds other content already" in str(error)
+    assert asked == ([0, 0, held] if held else [0, 0]), "and is not asked again"
 
 
 def test_a_bucket_with_versions_forbids_nothing_and_its_file_stays_all_the_same(cos: Cos) -> None:
