@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import tenacity
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_mps.api.errors import DownloadError, MpsError
@@ -282,9 +283,17 @@ class OtherTarget(Target):
         self._close()
         if not self.overwrite:
             self._check_free()
-        self.fs.mv(self._part, self.place)
+        self._move()
         if not self.overwrite:
             self._check_won(file)
+
+    def _move(self) -> None:
+        if type(self.fs).mv is not AbstractFileSystem.mv:
+            self.fs.mv(self._part, self.place)
+            return
+        # fsspec's own copies and removes, too, but takes what it moves for a pattern: "[draft] song" for "d song".
+        self.fs.cp_file(self._part, self.place)
+        self.fs.rm_file(self._part)
 
     def discard(self) -> None:
         try:

@@ -14,7 +14,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_mps.api.errors import InvalidArgumentError
-from airflow_provider_mps.compat import AirflowFailException
+from airflow_provider_mps.compat import AirflowFailException, ObjectStoragePath
 from airflow_provider_mps.transfers.mps_to_object_storage import (
     DownloadError,
     ExpiredUrlError,
@@ -528,6 +528,21 @@ class TestNames:
         with LoopbackServer(files()) as server:
             run(transfer(server, tmp_path, "24000145-a.mp3", "24000145-b.mp3", "24000145-c.mp4", file_name="harbour"))
         assert names_in(tmp_path) == ["harbour-2.mp3", "harbour.mp3", "harbour.mp4"]
+
+    @pytest.mark.parametrize("name", ["[draft] song", "what*", "[a-z]"])
+    @pytest.mark.parametrize("storage", ["local", "memory"])
+    def test_it_is_no_pattern(self, tmp_path: Path, storage: str, name: str) -> None:
+        """As fsspec takes a name that it moves."""
+        attach("memory", fs=MemoryFileSystem())
+        folder = tmp_path / "[new]" if storage == "local" else f"memory://{tmp_path.name}/[new]"
+        with LoopbackServer(files()) as server:
+            for overwrite in (False, True):
+                outcome = run(transfer(server, folder, "one.mp3", file_name=name, overwrite=overwrite))
+                assert outcome.errors == []
+        [uri] = outcome.value
+        assert uri.endswith(f"/[new]/{name}.mp3")
+        assert ObjectStoragePath(uri).read_bytes() == content("one.mp3")
+        assert [path.name for path in ObjectStoragePath(uri).parent.iterdir()] == [f"{name}.mp3"]
 
     def test_it_is_a_template(self) -> None:
         assert "file_name" in MpsToObjectStorageOperator.template_fields
