@@ -61,18 +61,19 @@ class Keeping:
 
     def run(
         self,
-        files: Sequence[tuple[Source, str]],
+        files: Sequence[tuple[Source, str, Mapping[str, Any]]],
         concurrency: int,
         earlier: Sequence[Mapping[str, Any]],
         more_to_come: bool,
     ) -> None:
-        """Keep files, each a source and a name; :attr:`kept` and :attr:`errors` say what became of them.
+        """Keep files; :attr:`kept` and :attr:`errors` say what became of them.
 
-        :param earlier: the record of an earlier try.
+        :param files: of each its source, its name, and its entry in the record of an earlier try, or an empty mapping.
+        :param earlier: all of that record.
         :param more_to_come: whether a retry has more to keep than these.
         """
         with storage_errors(self.folder.path):
-            self._files = [KeptFile(self, source, self.folder.target(name)) for source, name in files]
+            self._files = [KeptFile(self, source, self.folder.target(name), entry) for source, name, entry in files]
         wanted = self.folder.has_retries and (more_to_come or len(files) > 1)
         self.record = Record(self.folder, earlier, wanted)
         self._at_once = AtOnce(self._files, concurrency, self._tick)
@@ -135,17 +136,6 @@ class Record:
         self._writing = threading.Lock()
         self._noted = self._written = 0
 
-    def found(self, identity: Mapping[str, str]) -> Downloaded | None:
-        """What a file was when it was kept, if it was."""
-        entry = self._entries.get(_key(identity), {})
-        length, sha256 = entry.get("length"), entry.get("sha256")
-        return Downloaded(length, sha256) if isinstance(length, int) and isinstance(sha256, str) else None
-
-    def cleared(self, identity: Mapping[str, str]) -> bool:
-        """Whether the task was cleared since a file was written down; earlier versions did not write what says so."""
-        entry = self._entries.get(_key(identity), {})
-        return "since" in entry and bool(entry["since"] != self._folder.since)
-
     def note(self, identity: Mapping[str, str], file: Downloaded) -> None:
         """Write down what a file is before it is in its place: the retry of a task that is killed then finds it.
 
@@ -189,10 +179,11 @@ class KeptFile:
     :ivar error: why it is not.
     """
 
-    def __init__(self, keeping: Keeping, source: Source, target: Target) -> None:
+    def __init__(self, keeping: Keeping, source: Source, target: Target, earlier: Mapping[str, Any]) -> None:
         self._keeping = keeping
         self._source = source
         self._target = target
+        self._earlier = earlier
         self._ended = threading.Event()
         self._ending = threading.Lock()
         self._download: Download | None = None
@@ -250,12 +241,14 @@ class KeptFile:
 
     @property
     def _identity(self) -> dict[str, str]:
-        # Without its query: the next signature of the same file is another one.
-        return {"name": self._target.path.name, "source": plain_url(self._source.url)}
+        # Without its query: the next signature of the same file is another one, and nobody else may read this one.
+        source = self._source
+        return {"name": self._target.path.name, "source": plain_url(source.url), "url": source.digest}
 
     def _in_its_place(self) -> Downloaded:
         """The file, kept by an earlier try or by this one."""
-        if not self._keeping.record.cleared(self._identity):
+        now = self._keeping.folder.since
+        if self._earlier.get("since", now) == now:  # earlier versions did not write it
             return self._from_earlier() or self._fetched()
         # The URL may lead to another file by now, made and paid for since: what was kept before is the last resort.
         try:
@@ -269,7 +262,9 @@ class KeptFile:
 
     def _from_earlier(self) -> Downloaded | None:
         """What an earlier try of this task has kept, where it is still there."""
-        if file := self._keeping.record.found(self._identity):
+        length, sha256 = self._earlier.get("length"), self._earlier.get("sha256")
+        if isinstance(length, int) and isinstance(sha256, str):
+            file = Downloaded(length, sha256)
             with suppress(FileNotFoundError):
                 return file if self._target.holds(file) else None
         return None

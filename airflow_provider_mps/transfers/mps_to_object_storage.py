@@ -291,7 +291,7 @@ class MpsToObjectStorageOperator(BaseOperator):
 
         if in_cos := next((source for source in sources if source.cos and not address.unsigned(source)), None):
             address(in_cos)  # what hinders signing is said before anything is downloaded
-        folder, earlier, names = self._prepared(context, path, sources)
+        folder, earlier, named = self._prepared(context, path, sources)
         limits = Limits(
             seconds("timeout", self.timeout), seconds("download_timeout", self.download_timeout), self.max_bytes
         )
@@ -300,8 +300,8 @@ class MpsToObjectStorageOperator(BaseOperator):
         with Connections(proxy, verify, self.concurrency) as connections:
             self._keeping = keeping = Keeping(folder, connections, address, limits)
             try:
-                named = list(zip(sources, names, strict=True))
-                keeping.run(named, self.concurrency, earlier, more_to_come=bool(errors))
+                files = [(source, *each) for source, each in zip(sources, named, strict=True)]
+                keeping.run(files, self.concurrency, earlier, more_to_come=bool(errors))
             finally:
                 self.kept = keeping.kept
                 if ti := context.get("ti"):
@@ -314,8 +314,8 @@ class MpsToObjectStorageOperator(BaseOperator):
 
     def _prepared(
         self, context: Context, path: ObjectStoragePath, sources: Sequence[Source]
-    ) -> tuple[Folder, list[dict[str, Any]], list[str]]:
-        """The folder, the record that an earlier try has left there, and the files' names."""
+    ) -> tuple[Folder, list[dict[str, Any]], list[tuple[str, Mapping[str, Any]]]]:
+        """The folder, the record that an earlier try has left there, and the files' names, each with its entry."""
         from airflow_provider_mps.transfers.targets import Folder, storage_errors
 
         folder = Folder(path, _identity(context.get("ti")), _since(context), self.overwrite)
@@ -323,14 +323,14 @@ class MpsToObjectStorageOperator(BaseOperator):
             try:
                 folder.prepare()
                 earlier = folder.kept()
-                names = names_of(sources, self.file_name, [(each["source"], each["name"]) for each in earlier])
-                for name in names:
+                named = names_of(sources, self.file_name, earlier)
+                for name, _ in named:
                     folder.target(name)
             except IsADirectoryError as error:
                 raise InvalidArgumentError("destination", f"has a folder where the file {error} would go") from None
             except (FileExistsError, NotADirectoryError):
                 raise InvalidArgumentError("destination", f"{shown(str(path))} is a file, or below one") from None
-        return folder, earlier, names
+        return folder, earlier, named
 
 
 class _Addresses:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import itertools
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -36,6 +38,11 @@ class Source:
         self.url = url
         self.cos = cos
         self.extra = extra
+
+    @property
+    def digest(self) -> str:
+        """Tells its URL from others, also from those with another query, and does not tell the query."""
+        return hashlib.sha256(self.url.encode()).hexdigest()
 
 
 def sources_of(value: Any, depth: int = 0) -> list[Source]:
@@ -144,33 +151,42 @@ def task_ids_of(value: Any, depth: int = 0) -> list[str]:
     return [found for item in items for found in task_ids_of(item, depth + 1)]
 
 
-def names_of(sources: Sequence[Source], file_name: str | None, earlier: Sequence[tuple[str, str]] = ()) -> list[str]:
-    """A file name for each source: the last part of its path, numbered where two are alike.
+def names_of(
+    sources: Sequence[Source], file_name: str | None, earlier: Sequence[Mapping[str, Any]] = ()
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Of each source a file name, and what an earlier try has written down of it; an empty mapping: nothing.
+
+    The name is the last part of its path, numbered where two are alike.
 
     :param file_name: stands in the place of what is before the suffix.
-    :param earlier: the names that an earlier try has given: of each source, by its URL without a query. They stay, also
-        where another source, which that try could not reach, would come before.
+    :param earlier: all that an earlier try has written down. The names stay, also where another source, which that try
+        could not reach, would come before.
     """
     if not sources:
         raise InvalidArgumentError("urls", "is empty: did the task before give any file?")
     parts = [_stem_and_suffix(source, file_name) for source in sources]
-    given: dict[str, list[str]] = {}
-    for url, name in earlier:
-        given.setdefault(url, []).append(name)
-    names: dict[int, str] = {}
+    written: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in earlier:
+        written.setdefault(entry["source"], []).append(entry)
+    alike = Counter(plain_url(source.url) for source in sources)
+    named: dict[int, tuple[str, Mapping[str, Any]]] = {}
     taken: set[str] = set()
     for number, (source, (stem, suffix)) in enumerate(zip(sources, parts, strict=True)):
+        plain = plain_url(source.url)
         form = re.compile(rf"{re.escape(stem)}(-[0-9]{{1,9}})?{re.escape(suffix)}")
-        for name in given.get(plain_url(source.url), []):
-            if form.fullmatch(name) and name not in taken and number not in names:
-                names[number] = name
-                taken.add(name)
+        fitting = [entry for entry in written.get(plain, []) if form.fullmatch(entry["name"])]
+        own = [entry for entry in fitting if entry.get("url") == source.digest]
+        if not own and len(fitting) == alike[plain] == 1:
+            own = fitting  # it is signed anew; of more, the query may tell one song from another
+        if free := [entry for entry in own if entry["name"] not in taken]:
+            named[number] = free[0]["name"], free[0]
+            taken.add(free[0]["name"])
     for number, (stem, suffix) in enumerate(parts):
-        if number not in names:
+        if number not in named:
             numbered = (f"{stem}{f'-{count}' if count > 1 else ''}{suffix}" for count in itertools.count(1))
-            names[number] = next(name for name in numbered if name not in taken)
-            taken.add(names[number])
-    return [names[number] for number in range(len(sources))]
+            named[number] = next(name for name in numbered if name not in taken), {}
+            taken.add(named[number][0])
+    return [named[number] for number in range(len(sources))]
 
 
 def _stem_and_suffix(source: Source, file_name: str | None) -> tuple[str, str]:

@@ -366,7 +366,7 @@ class Folder:
         return self._target(path, self._prefix, self._overwrite)
 
     def kept(self) -> list[dict[str, Any]]:
-        """What an earlier try of this task has kept: of each file its name, source, length and SHA-256."""
+        """What an earlier try of this task has kept: of each file its name, its source, and what came."""
         try:
             # With a range, for without one s3fs asks for the size first, which takes the right to list.
             written = asked_again(lambda: self.path.fs.cat_file(self._record.path, start=0, end=_RECORD_BYTES))

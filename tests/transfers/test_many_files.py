@@ -336,6 +336,96 @@ class TestCleared:
             assert len([each for each in server.requests if "film.mp4" in each.path]) == 1
 
 
+class TestAlike:
+    """URLs that differ only in their query, which may tell one song from another, or be a signature."""
+
+    @staticmethod
+    def tries(
+        folder: Path, *urls: list[str], late: str = "", between: Callable[[], object] = lambda: None
+    ) -> tuple[Outcome, list[str]]:
+        """What became of tries with these URLs, and what they asked for.
+
+        :param late: what is there only from the second try on.
+        :param between: is called before the second try.
+        """
+        of_tries = list(urls)
+
+        def respond(handler: Handler) -> None:
+            here = not of_tries or not (late and handler.received.path.endswith(late))
+            song = handler.received.path.partition("&sign=")[0]
+            handler.answer(f"of {song}".encode() if here else b"", status=200 if here else 404)
+
+        def make() -> MpsToObjectStorageOperator:
+            if len(of_tries) < len(urls):
+                between()
+            asked = [f"{server.url}/{url}" for url in of_tries.pop(0)]
+            return MpsToObjectStorageOperator(task_id="keep", urls=asked, destination=str(folder), concurrency=1)
+
+        with LoopbackServer(respond) as server:
+            outcome = ends(TaskInstance(make, retries=len(urls) - 1).run)
+        return outcome, [each.path.removeprefix("/") for each in server.requests]
+
+    @staticmethod
+    def read(outcome: Outcome) -> list[str]:
+        """The URLs that the files came from, in the order of the transfer's."""
+        return [ObjectStoragePath(uri).read_text().removeprefix("of /") for uri in outcome.value]
+
+    @pytest.mark.parametrize("late", ["song.wav?id=1", "song.wav?id=2", "x.wav"])
+    def test_a_retry_keeps_each(self, tmp_path: Path, late: str) -> None:
+        urls = ["song.wav?id=1", "song.wav?id=2", "x.wav"]
+        outcome, asked = self.tries(tmp_path, urls, urls, late=late)
+        assert outcome.tries == 2
+        assert self.read(outcome) == urls
+        assert [asked.count(url) for url in urls if url != late] == [1, 1], "what is kept is not asked for"
+        assert names_in(tmp_path) == ["song-2.wav", "song.wav", "x.wav"]
+
+    def test_a_retry_that_reaches_one_more_keeps_each(self, tmp_path: Path) -> None:
+        urls = ["song.wav?id=1", "song.wav?id=2", "x.wav"]
+        outcome, asked = self.tries(tmp_path, urls[1:], urls, late="x.wav")
+        assert self.read(outcome) == urls
+        assert [uri.rpartition("/")[2] for uri in outcome.value] == ["song-2.wav", "song.wav", "x.wav"]
+        assert asked.count("song.wav?id=2") == 1
+
+    def test_a_retry_that_reaches_one_less_keeps_it(self, tmp_path: Path) -> None:
+        urls = ["song.wav?id=1", "song.wav?id=2", "x.wav"]
+        outcome, _ = self.tries(tmp_path, urls, urls[1:], late="x.wav")
+        assert self.read(outcome) == urls[1:]
+
+    def test_those_that_are_signed_anew_are_fetched_anew(self, tmp_path: Path) -> None:
+        urls = ["song.wav?id=1", "song.wav?id=2", "x.wav?id=3"]
+        first, then = ([f"{url}&sign={sign}" for url in urls] for sign in "ab")
+        outcome, asked = self.tries(tmp_path, first, then, late=first[2])
+        assert self.read(outcome) == urls
+        assert asked[-3:] == then
+
+    def test_one_that_is_signed_anew_counts_as_kept(self, tmp_path: Path) -> None:
+        outcome, asked = self.tries(tmp_path, ["a.wav?sign=a", "x.wav"], ["a.wav?sign=b", "x.wav"], late="x.wav")
+        assert self.read(outcome) == ["a.wav?sign=a", "x.wav"]
+        assert "a.wav?sign=b" not in asked
+
+    def test_the_record_does_not_tell_what_may_be_a_signature(self, tmp_path: Path) -> None:
+        def look() -> None:
+            records.extend(path.read_text() for path in tmp_path.glob(".*.json"))
+
+        records: list[str] = []
+        urls = ["a.wav?sign=secret", "x.wav"]
+        self.tries(tmp_path, urls, urls, late="x.wav", between=look)
+        [record] = records
+        assert "a.wav" in record
+        assert "secret" not in record
+
+    def test_a_record_of_an_earlier_version_does_not_tell_them_apart(self, tmp_path: Path) -> None:
+        def age() -> None:
+            [record] = tmp_path.glob(".*.json")
+            known = ("name", "source", "length", "sha256")
+            entries = [{name: entry[name] for name in known} for entry in json.loads(record.read_text())]
+            record.write_text(json.dumps(entries[::-1]))
+
+        urls = ["song.wav?id=1", "song.wav?id=2", "x.wav"]
+        outcome, _ = self.tries(tmp_path, urls, urls, late="x.wav", between=age)
+        assert self.read(outcome) == urls
+
+
 class TestOneName:
     """Two transfers of one name into one folder: the file that is there first stays."""
 
