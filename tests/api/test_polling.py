@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_mps.api.errors import ApiError, WaitTimeoutError
 from airflow_provider_mps.api.patience import patience, short_waits
-from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_VIDEO, MEDIA, TaskState, TaskStatus
+from airflow_provider_mps.api.tasks import AIGC_AUDIO, AIGC_VIDEO, MEDIA, TaskFamily, TaskState, TaskStatus
 from airflow_provider_mps.api.waiting import poller as polling
 from airflow_provider_mps.api.waiting.pace import Pace
 from airflow_provider_mps.api.waiting.poller import Poller, Report, poller
@@ -415,6 +415,36 @@ def test_an_account_whose_service_hangs_slows_no_other(emulator: MpsEmulator) ->
     assert waiting
     # No poll is sent that would spend its time waiting for a connection.
     assert [report.polls for report in reports] == [MAX_CONNECTIONS]
+
+
+@pytest.mark.parametrize(
+    ("hanging", "hang_at_most"),
+    [([MEDIA], MAX_CONNECTIONS // 2), ([MEDIA, AIGC_VIDEO], MAX_CONNECTIONS - 1)],
+    ids=["one", "two"],
+)
+def test_actions_that_hang_leave_connections_to_the_others(hanging: list[TaskFamily], hang_at_most: int) -> None:
+    names = {family.describe for family in hanging}
+    polls: Counter[str] = Counter()
+
+    def respond(handler: Handler) -> None:
+        action = handler.received.headers["x-tc-action"]
+        polls[action] += 1
+        if action in names:
+            hang(handler)
+        handler.answer({"Response": {"Status": "RUN", "RequestId": "r"}})
+
+    with LoopbackServer(respond) as server:
+
+        async def work() -> None:
+            found = poller(settings(server.server_port, requests_per_second=FAST))
+            families = [*hanging, AIGC_AUDIO]  # the last in line
+            waits = (found.wait(family, f"t{n}", poll_interval=0.01) for family in families for n in range(30))
+            everyone = asyncio.gather(*waits, return_exceptions=True)
+            await until(lambda: polls[AIGC_AUDIO.describe] >= 50)
+            everyone.cancel()
+
+        run(work)
+        assert sum(polls[name] for name in names) == hang_at_most
 
 
 def test_a_poller_that_breaks_leaves_nobody_waiting_and_the_next_one_works(

@@ -7,7 +7,6 @@ import contextvars
 import heapq
 import itertools
 import logging
-import math
 import random
 import time
 from collections.abc import Callable
@@ -207,14 +206,21 @@ class _Lane:
 
     def __init__(self, requests_per_second: float) -> None:
         self.pace = Pace(requests_per_second)
+        self.asking: set[asyncio.Task[None]] = set()
+        """Its calls that are under way."""
         self._queue: list[tuple[float, int, _Waiter]] = []
         self._order = itertools.count()
         self._gone = 0
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nobody is queued."""
+        return not self._queue
+
+    @property
     def ready_at(self) -> float:
-        """When its next call may leave, on the loop's clock."""
-        return max(self._queue[0][0], self.pace.next_call) if self._queue else math.inf
+        """When its next call may leave, on the loop's clock; somebody is queued."""
+        return max(self._queue[0][0], self.pace.next_call)
 
     def push(self, waiter: _Waiter, due: float) -> bool:
         """Queue a task; whether it is now the first."""
@@ -247,7 +253,6 @@ class Poller:
         self._settings = settings
         self._lanes: dict[str, _Lane] = {}
         self._waiters: set[_Waiter] = set()
-        self._asking: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._polls = self._throttled = 0
         self._running: asyncio.Task[None] | None = None
@@ -328,26 +333,42 @@ class Poller:
                 if now >= report_at:
                     self._report()
                     report_at = now + patience().report
-                lane = min(self._lanes.values(), key=_ready_at)
-                ready_at = lane.ready_at if len(self._asking) < MAX_CONNECTIONS else math.inf
-                if ready_at <= now:
+                lane = min(self._lanes_that_may_call(), key=_ready_at, default=None)
+                if lane and lane.ready_at <= now:
                     waiter = lane.pop()
                     if not waiter.future.done():
                         lane.pace.leaves(now)
                         task = loop.create_task(self._ask(waiter, now))
-                        self._asking.add(task)
-                        task.add_done_callback(self._asked)
+                        lane.asking.add(task)
+                        task.add_done_callback(partial(self._asked, lane))
                 else:
-                    await self._pause(min(report_at, ready_at))
+                    await self._pause(min(report_at, lane.ready_at) if lane else report_at)
         finally:
             self._running = None
-            for task in self._asking:
-                task.cancel()
+            for lane in self._lanes.values():
+                for task in lane.asking:
+                    task.cancel()
             for waiter in self._waiters:
                 if not waiter.future.done():
                     waiter.future.set_exception(RuntimeError("the poller ended before the task did"))
             self._report()
             await self._client.aclose()
+
+    def _lanes_that_may_call(self) -> list[_Lane]:
+        """The lanes with somebody queued that may have one more connection.
+
+        Calls that hang keep theirs for long. So beside others a lane has half of them at most, and leaves a first one
+        to each that has none: whichever hang, the others go on, if there are no more lanes than connections.
+        """
+        free = MAX_CONNECTIONS - sum(len(lane.asking) for lane in self._lanes.values())
+        queued = [lane for lane in self._lanes.values() if not lane.is_empty]
+        if not free:
+            return []
+        if len(queued) < 2:
+            return queued
+        without = sum(not lane.asking for lane in queued)
+        most = MAX_CONNECTIONS // 2 if free > without else 1
+        return [lane for lane in queued if len(lane.asking) < most]
 
     async def _pause(self, until: float) -> None:
         """Sleep until then, or until something changes."""
@@ -356,11 +377,9 @@ class Poller:
         timer.cancel()
         self._wake.clear()
 
-    def _asked(self, task: asyncio.Task[None]) -> None:
-        # Only then does `_run` sleep without regard to what is due.
-        if len(self._asking) == MAX_CONNECTIONS:
-            self._wake.set()
-        self._asking.discard(task)
+    def _asked(self, lane: _Lane, task: asyncio.Task[None]) -> None:
+        lane.asking.discard(task)
+        self._wake.set()  # `_run` may sleep without regard to what is due in a lane that had its share
 
     async def _ask(self, waiter: _Waiter, left_at: float) -> None:
         loop = asyncio.get_running_loop()
