@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
 from tests.doubles.emulators import CREATE
 from tests.doubles.in_time import ends
+from tests.doubles.logs import Lines
 from tests.doubles.seen import MUSIC
 from tests.doubles.servers import Handler, LoopbackServer, hang
 from tests.hooks.conftest import CALLS
@@ -140,6 +142,121 @@ def test_keys_are_kept_until_they_are_refused(accepted: MpsEmulator, connect: Co
         client.call(CREATE, MUSIC)
     assert len(sts.requests) == 2
     assert len(accepted.tasks) == 3
+
+
+def issues(good_for: float) -> Callable[[Handler], None]:
+    """STS, with keys that the SDK renews whenever it is asked, for they are good for less than ten minutes more."""
+
+    def respond(handler: Handler) -> None:
+        credentials = {"Credentials": TEMPORARY, "ExpiredTime": int(time.time() + good_for), "RequestId": "1"}
+        handler.answer({"Response": credentials}, Content_Type="application/json")
+
+    return respond
+
+
+def down(handler: Handler) -> None:
+    """STS in trouble, with an answer that nobody may quote."""
+    handler.answer(json.dumps(TEMPORARY).encode(), status=502)
+
+
+@pytest.fixture
+def a_minute_later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Has a minute pass for keys that are kept."""
+    passed = 0.0
+
+    def pass_by() -> None:
+        nonlocal passed
+        passed += 61.0
+
+    clock = SimpleNamespace(**vars(time) | {"monotonic": lambda: time.monotonic() + passed})
+    monkeypatch.setattr("airflow_provider_mps.api.wire.credentials.time", clock)
+    return pass_by
+
+
+STS = pytest.mark.parametrize("credential", ["assume_role", "tke_oidc"])
+
+
+@STS
+def test_keys_that_are_good_are_used_while_sts_is_down(
+    accepted: MpsEmulator,
+    connect: Connect,
+    sts: LoopbackServer,
+    pod: None,
+    a_minute_later: Callable[[], None],
+    logged: Lines,
+    credential: str,
+) -> None:
+    connect(credential=credential, role_arn=ROLE, sts_endpoint=sts.host)
+    with MpsHook().client() as client:
+        for outages in (1, 2):
+            sts.respond = issues(good_for=600)
+            client.run(client.attempt(CREATE, MUSIC))
+            sts.respond = down
+            before = len(sts.requests)
+            for asked in (1, 2):
+                a_minute_later()
+                client.run(client.attempt(CREATE, MUSIC))
+                client.run(client.attempt(CREATE, MUSIC))
+                assert len(sts.requests) == before + asked
+            said = logged.of(f"credential={credential}")
+            assert len(said) == outages
+            a_minute_later()
+    assert "gave no keys" in said[0]
+    assert "go on being used" in said[0]
+    assert not [secret for secret in SECRETS for line in logged.lines if secret in line]
+
+
+def test_keys_that_are_good_are_used_while_sts_hangs(
+    accepted: MpsEmulator,
+    connect: Connect,
+    sts: LoopbackServer,
+    a_minute_later: Callable[[], None],
+    logged: Lines,
+) -> None:
+    sts.respond = issues(good_for=600)
+    connect(credential="assume_role", role_arn=ROLE, sts_endpoint=sts.host, timeout=3)
+    with MpsHook().client() as client:
+        client.run(client.attempt(CREATE, MUSIC))
+        sts.respond = hang
+        a_minute_later()
+        ends(lambda: client.run(client.attempt(CREATE, MUSIC)))
+        ends(lambda: client.run(client.attempt(CREATE, MUSIC)))
+    assert len(sts.requests) == 2
+    assert len(logged.of("no answer within 3 s")) == 1
+
+
+@STS
+def test_keys_that_have_expired_are_not_used_while_sts_is_down(
+    accepted: MpsEmulator,
+    connect: Connect,
+    sts: LoopbackServer,
+    pod: None,
+    a_minute_later: Callable[[], None],
+    credential: str,
+) -> None:
+    sts.respond = issues(good_for=-1)
+    connect(credential=credential, role_arn=ROLE, sts_endpoint=sts.host)
+    with MpsHook().client() as client:
+        client.run(client.attempt(CREATE, MUSIC))
+        sts.respond = down
+        a_minute_later()
+        with pytest.raises(CredentialError, match="gave no keys"):
+            client.run(client.attempt(CREATE, MUSIC))
+
+
+def test_keys_that_are_refused_are_not_used_while_sts_is_down(
+    accepted: MpsEmulator, connect: Connect, sts: LoopbackServer
+) -> None:
+    sts.respond = issues(good_for=600)
+    connect(credential="assume_role", role_arn=ROLE, sts_endpoint=sts.host)
+    with MpsHook().client() as client:
+        client.run(client.attempt(CREATE, MUSIC))
+        sts.respond = down
+        accepted.fault("error", code="AuthFailure.TokenFailure")
+        with pytest.raises(ApiError, match="TokenFailure"):
+            client.run(client.attempt(CREATE, MUSIC))
+        with pytest.raises(CredentialError, match="gave no keys"):
+            client.run(client.attempt(CREATE, MUSIC))
 
 
 @CALLS

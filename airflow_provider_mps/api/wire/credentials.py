@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from tencentcloud.common.sign import Sign
 
 from airflow_provider_mps.api.codes import Failure, classify
 from airflow_provider_mps.api.errors import CredentialError
+from airflow_provider_mps.api.failure_log import in_words
 from airflow_provider_mps.api.redaction import withheld
 from airflow_provider_mps.api.wire.answers import identifier
 from airflow_provider_mps.api.wire.loop import in_daemon_thread
@@ -19,6 +21,8 @@ from airflow_provider_mps.api.wire.settings import CredentialKind, CredentialSet
 
 if TYPE_CHECKING:
     import httpx
+
+log = logging.getLogger(__name__)
 
 _SERVICE = "mps"
 _KEPT_SECONDS = 60.0
@@ -37,6 +41,9 @@ class Keys:
 class Credentials:
     """The keys of one account: got from the SDK's classes, kept for a minute, thrown away when refused.
 
+    Where they cannot be renewed, those go on being used that have not expired: the SDK renews the keys of
+    ``assume_role`` after a tenth of their time.
+
     Of one event loop, as a client is.
 
     :param settings: the source.
@@ -48,7 +55,8 @@ class Credentials:
         self._timeout = timeout
         self._source: Any = None
         self._keys: Keys | None = None
-        self._kept_until = 0.0
+        self._kept_until = self._expire_at = 0.0
+        self._trouble_said = False
         self._asking: asyncio.Future[Keys] | None = None
         self._abandon_after = self._abandon_at = 0.0
 
@@ -70,7 +78,23 @@ class Credentials:
         try:
             return await asyncio.wait_for(asyncio.shield(self._shared()), seconds)
         except TimeoutError:
-            raise self._error(f"no answer within {seconds:.3g} s", Failure.NEVER_SENT) from None
+            error = self._error(f"no answer within {seconds:.3g} s", Failure.NEVER_SENT)
+        except CredentialError as failed:
+            error = failed
+        if keys := self._still_good(error):
+            return keys
+        raise error from None
+
+    def _still_good(self, error: CredentialError) -> Keys | None:
+        """The keys of before, if they have not expired: for a minute more, and then they are to be renewed again."""
+        left = self._expire_at - time.time()
+        if self._keys is None or left <= 0:
+            return None
+        self._kept_until = time.monotonic() + min(_KEPT_SECONDS, left)
+        if not self._trouble_said:
+            self._trouble_said = True
+            log.warning("%s; those of before are good for %s, and go on being used", error.what, in_words(left))
+        return self._keys
 
     def _shared(self) -> asyncio.Future[Keys]:
         """One look-up shared by all callers. Its thread cannot be ended, and the SDK's metadata reader has no timeout.
@@ -93,14 +117,16 @@ class Credentials:
         try:
             with withheld():
                 source = source or sdk_credential(self._settings)
-                keys = Keys(*source.get_credential_info())
+                keys, expire_at = Keys(*source.get_credential_info()), _expiry(source)
         except Exception as error:
             self._source = None
             raise self._no_keys(error) from None
         if not keys.secret_id or not keys.secret_key:
             self._source = None
             raise self._error("it is not there, or has no role bound", Failure.NEVER_SENT)
-        self._source, self._keys, self._kept_until = source, keys, time.monotonic() + _KEPT_SECONDS
+        self._source, self._keys, self._expire_at = source, keys, expire_at
+        self._kept_until = time.monotonic() + _KEPT_SECONDS
+        self._trouble_said = False
         return keys
 
     def forget(self) -> None:
@@ -159,6 +185,18 @@ def sdk_credential(settings: CredentialSettings) -> Any:
     if isinstance(source, sdk.OIDCRoleArnCredential):
         source.endpoint = settings.sts_endpoint  # the SDK's own is the Chinese one
     return source
+
+
+def _expiry(source: Any) -> float:
+    """When the keys of one of the SDK's objects expire, as a POSIX time; 0 where it does not say."""
+    from tencentcloud.common import credential as sdk
+
+    if isinstance(source, sdk.CVMRoleCredential):
+        return float(getattr(source, "_expired_ts", 0.0))
+    # For STS, the SDK notes when it is to renew them: so much of their time before they expire.
+    early = {sdk.STSAssumeRoleCredential: 0.9, sdk.OIDCRoleArnCredential: 0.1}.get(type(source), 0.0)
+    renewed_at, good_for = getattr(source, "_expired_time", 0.0), getattr(source, "_duration_seconds", 0.0)
+    return float(renewed_at + early * good_for)
 
 
 def sign(request: httpx.Request, keys: Keys) -> None:
