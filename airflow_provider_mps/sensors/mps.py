@@ -105,7 +105,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
         self.end_from_trigger = end_from_trigger
         self._began = 0.0
         self._word = ""
-        self._done_at = 0.0
+        self._done_at = self._kept_done_at = 0.0
         self._tolerance: Tolerance | None = None
         self._trouble: Trouble | None = None
         self.begin_in_triggerer(
@@ -141,6 +141,14 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll the task once; a failed poll is repeated, as long as the timeout allows."""
+        found = self._poke(context)
+        if not found.is_done and self.reschedule and self._done_at != self._kept_done_at:
+            # It is DONE without a URL, and the next poke would not know since when: this one waits, and asks once more.
+            time.sleep(max(0.0, min(patience().result_grace, self._left)))
+            found = self._poke(context)
+        return found
+
+    def _poke(self, context: Context) -> PokeReturnValue:
         from airflow_provider_mps.api.waiting.poller import Tolerance
 
         self._began = self._began or self._begin(context)
@@ -170,23 +178,31 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
 
     @contextmanager
     def _troubled(self, context: Context) -> Iterator[Trouble]:
-        """The trouble of this wait. Of a sensor that reschedules each poke is a process of its own: it is kept."""
+        """The trouble of this wait. Of a sensor that reschedules each poke is a process of its own: it is kept.
+
+        So is since when the task is DONE without a URL, where Airflow has a store that works.
+        """
         store = context.get("task_state_store") if self.reschedule else None
         wait: list[Any] = [self.mps_task_id, context["ti"].max_tries]  # a clear is a new one
         if self._trouble is None:
             kept: Any = None
-            with suppress(Exception):  # it is only for the log
+            with suppress(Exception):  # no wait ends because of it
                 kept = store.get(_TROUBLE_KEY) if store is not None else None
-            of_this = isinstance(kept, dict) and kept.get("wait") == wait
-            self._trouble = Trouble.restored(kept["trouble"] if of_this else None)
+            if not isinstance(kept, dict) or kept.get("wait") != wait:
+                kept = {}
+            self._trouble = Trouble.restored(kept.get("trouble"))
+            self._done_at = self._kept_done_at = kept.get("done_at", 0.0)
         before = self._trouble.kept()
         try:
             yield self._trouble
         finally:
             after = self._trouble.kept()
-            if store is not None and _lasting(after) != _lasting(before):
+            changed = _lasting(after) != _lasting(before) or self._done_at != self._kept_done_at
+            if store is not None and changed:
+                kept = {"wait": wait, "trouble": after, "done_at": self._done_at}
                 with suppress(Exception):
-                    store.set(_TROUBLE_KEY, {"wait": wait, "trouble": after}, retention=_TROUBLE_KEPT)
+                    store.set(_TROUBLE_KEY, kept, retention=_TROUBLE_KEPT)
+                    self._kept_done_at = self._done_at
 
     @property
     def _waited(self) -> str:
@@ -265,8 +281,7 @@ class TaskSensor(WaitsForTask, BaseSensorOperator):
     def _may_get_files(self, status: TaskStatus) -> bool:
         if not self.family.lacks_files(status):
             return False
-        # A rescheduled poke knows nothing of those before it but when the first one was.
-        self._done_at = self._done_at or (self._began if self.reschedule else time.time())
+        self._done_at = self._done_at or time.time()
         return time.time() - self._done_at < patience().result_grace
 
     @contextmanager

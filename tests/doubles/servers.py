@@ -106,14 +106,17 @@ def hang(handler: Handler) -> None:
 
 
 def states(*words: str) -> Callable[[Handler], None]:
-    """MPS with one task, which is in each of these states for one poll."""
+    """MPS with one task, which is in each of these states for one poll; it has files where that is DONE, and no more.
+
+    :param words: the states; what follows a space is not told.
+    """
     left = list(words)
 
     def respond(handler: Handler) -> None:
         response: dict[str, Any] = {"TaskId": "the-task", "RequestId": "the-request"}
         if handler.received.headers["x-tc-action"] == DESCRIBE:
             audio = {"Url": "https://files.example/files/tune.wav?sign=secret", "Duration": 3}
-            response |= {"Status": left[0], "AudioInfos": [audio, audio] if left[0] == "DONE" else None}
+            response |= {"Status": left[0].split()[0], "AudioInfos": [audio, audio] if left[0] == "DONE" else None}
             del left[: len(left) > 1]
         handler.answer({"Response": response})
 

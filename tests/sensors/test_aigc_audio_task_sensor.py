@@ -2,21 +2,25 @@
 
 import re
 from collections.abc import Callable
+from enum import StrEnum
+from itertools import repeat
 from typing import Any
 
 import pytest
 
 from airflow_provider_mps.api.errors import InvalidArgumentError, NoResultError, TaskFailedError
+from airflow_provider_mps.api.patience import short_waits
 from airflow_provider_mps.compat import AirflowFailException, AirflowSensorTimeout
 from airflow_provider_mps.emulator import MpsEmulator
 from airflow_provider_mps.hooks.mps import MpsHook
 from airflow_provider_mps.sensors.mps import AigcAudioTaskSensor
 from tests.doubles.airflows import AirflowSkipException, TaskDeferred
 from tests.doubles.emulators import CREATE, DESCRIBE
+from tests.doubles.in_time import ends
 from tests.doubles.logs import Lines, no_secret_in
 from tests.doubles.seen import MUSIC_ARGUMENTS
 from tests.doubles.servers import LoopbackServer, states
-from tests.doubles.task_instances import TaskInstance, run_task, trigger_of
+from tests.doubles.task_instances import Outcome, TaskInstance, run_task, trigger_of
 
 Connect = Callable[..., None]
 WAYS = pytest.mark.parametrize(
@@ -79,6 +83,41 @@ def test_a_task_without_a_file_fails_after_a_while(emulator: MpsEmulator, way: d
     with pytest.raises(NoResultError, match="DONE, and MPS gives no URL") as empty:
         run_task(sensor(task_id, **way))
     assert not isinstance(empty.value, AirflowFailException)
+
+
+class Store(StrEnum):
+    """What a sensor that reschedules has to keep things in from poke to poke."""
+
+    WORKS = "works"
+    FAILS = "fails"
+    NONE = "none"
+
+
+def run_in_mode_reschedule(task_id: str, store: Store, **arguments: Any) -> Outcome:
+    """One try, each poke of which is a process of its own."""
+    ti = TaskInstance(lambda: sensor(task_id, mode="reschedule", **arguments), retries=0)
+    ti.has_store = store is not Store.NONE
+    ti.failing_writes = repeat(store is Store.FAILS)
+    return ends(ti.run)
+
+
+@pytest.mark.parametrize("store", Store)
+def test_a_url_that_comes_a_moment_later_is_waited_for_after_a_long_wait(connect: Connect, store: Store) -> None:
+    with LoopbackServer(states("RUN", "DONE without URL", "DONE")) as server, short_waits(result_grace=0.2):
+        connect(port=server.server_port)
+        outcome = run_in_mode_reschedule("the-task", store, poke_interval=0.5)
+    assert outcome.errors == []
+    assert outcome.value["Status"] == "DONE"
+
+
+@pytest.mark.parametrize("store", Store)
+def test_a_url_that_never_comes_ends_a_sensor_that_reschedules(emulator: MpsEmulator, store: Store) -> None:
+    task_id = create(emulator)
+    emulator.fault("done_without_url", DESCRIBE, times=None)
+    with short_waits(result_grace=0.2):
+        [error] = run_in_mode_reschedule(task_id, store).errors
+    assert isinstance(error, NoResultError)
+    assert emulator.count(DESCRIBE) > 1
 
 
 @WAYS
