@@ -73,19 +73,24 @@ def _of_airflow(ti: Any) -> dict[str, str]:
 _NOT_IN_A_TAG = r"[^A-Za-z0-9_.\-/]+"
 _SIZE = r"(\d) ?[*\u00d7] ?(\d)"  # MPS writes 1280*720
 _LONGEST = 250
+_SHORTEST_VALUE = 8
 
 
 def _clean(tags: dict[str, str]) -> dict[str, str]:
     """Tags as every kind of metrics takes them.
 
     With InfluxDB's, Airflow writes them into the name, and drops a metric whose name has another character than these
-    or is longer (``airflow/sdk/_shared/observability/metrics/validators.py``).
+    or is longer (``airflow/sdk/_shared/observability/metrics/validators.py``). So long values are cut; where that is
+    not enough, those tags are left out whose names are the longest.
     """
     clean = {
         name: re.sub(_NOT_IN_A_TAG, "_", re.sub(_SIZE, r"\1x\2", value)) or "unknown" for name, value in tags.items()
     }
-    room = _LONGEST - len("mps.usage.seconds") - sum(len(f",{name}=") for name in clean)
-    while sum(map(len, clean.values())) > room:
+    room = _LONGEST - len("mps.usage.seconds")
+    while sum(len(f",{name}={value}") for name, value in clean.items()) > room:
         longest = max(clean, key=lambda name: len(clean[name]))
-        clean[longest] = clean[longest][:-1]
+        if len(clean[longest]) > _SHORTEST_VALUE:
+            clean[longest] = clean[longest][:-1]
+        else:
+            del clean[max(clean, key=len)]
     return clean

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_mps.api.tasks.usage import Usage
 from airflow_provider_mps.hooks.metrics import count_usage
+from tests.doubles.in_time import ends
 from tests.doubles.logs import Lines
 from tests.doubles.servers import LoopbackServer
 
@@ -146,4 +147,19 @@ def test_airflow_s_own_tags_are_sent_where_the_deployment_wants_them(
         assert set(tags) == CLEAN.keys() | told
         assert tags.get("task_id", "t_sk") == "t_sk"
         assert tags.get("dag_id", "dd")[:2] == "dd"
+    assert logged.errors == []
+
+
+def test_tags_whose_names_alone_are_too_long_are_left_out(
+    ear: socket.socket, configure: Configure, monkeypatch: pytest.MonkeyPatch, logged: Lines
+) -> None:
+    long = {letter * 100: "x" for letter in "ab"}
+    monkeypatch.setenv("AIRFLOW__MPS__USAGE_TAGS", ",".join(["dag_id", *long]))
+    configure(**at(ear), statsd_influxdb_enabled=True)
+    ends(lambda: count_usage(STRANGE, SimpleNamespace(dag_id="daily", task_id="one", stats_tags=long)))
+    for line in heard(ear):
+        tags = dict(tag.split("=") for tag in line.rpartition(":")[0].split(",")[1:])
+        assert set(tags) == {*CLEAN, "dag_id"} | {name for name in long if name in tags}
+        assert not set(long) <= set(tags)
+        assert all(tags.values())
     assert logged.errors == []
