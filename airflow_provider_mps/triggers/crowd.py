@@ -32,7 +32,10 @@ class Crowd:
     def _changes(self, by: int) -> None:
         self._waiting += by
         stats().gauge("mps.waiting_for_room", self._waiting)
-        capacity = conf.getint("triggerer", "capacity", fallback=1000)
+        # Airflow 2.11 calls it default_capacity.
+        capacity = conf.getint("triggerer", "capacity", fallback=0) or conf.getint(
+            "triggerer", "default_capacity", fallback=1000
+        )
         if self._waiting > capacity / 2 and not self._said:
             self._said = True
             # An empty context: in that of a trigger the line would go to the log of its task.
