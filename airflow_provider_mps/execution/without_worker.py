@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from airflow.triggers.base import StartTriggerArgs
 
-from airflow_provider_mps.api.request.convert import flag
+from airflow_provider_mps.api.request.convert import as_json, flag
 from airflow_provider_mps.compat import BaseOperator, XCom
 from airflow_provider_mps.links.mps import XComLink
 from airflow_provider_mps.triggers.mps import MpsTaskTrigger
@@ -52,7 +52,8 @@ class WithoutWorker(BaseOperator):
         xcoms = {link.xcom_key: link.key for link in links} | dict(self.xcoms)
         if not self.do_xcom_push:
             del xcoms["return_value"]
-        return {"xcoms": xcoms, "store_cos_param": self.stored_in}
+        # As JSON: Airflow writes no other Mapping than a dict, and would say so only after the create.
+        return {"xcoms": xcoms, "store_cos_param": as_json("store_cos_param", self.stored_in)}
 
     def say_who_ends_it(self) -> None:
         """Say where a worker ends the task although the user wants none."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -135,6 +136,13 @@ def test_a_task_that_failed_is_told_by_a_worker_which_asks_no_second_time(emulat
     with pytest.raises(Exception, match="out of tune"):
         waiting.execute_complete(TaskInstance(lambda: waiting).context, event.payload)
     assert emulator.count(DESCRIBE) == asked
+
+
+def test_a_trigger_takes_where_files_are_stored_from_any_mapping(emulator: MpsEmulator) -> None:
+    store = {"CosBucketName": "songs-125", "CosBucketRegion": "ap-singapore"}
+    trigger = deferred_by(create(store_cos_param=MappingProxyType(store)))
+    assert trigger.store_cos_param == store
+    assert isinstance(fired_by(trigger), TaskSuccessEvent)
 
 
 def test_a_worker_ends_a_task_with_outlets_and_the_log_says_so(emulator: MpsEmulator, logged: Lines) -> None:
