@@ -12,13 +12,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 airflow_pid=
 end() {
-    # The scheduler's children have sessions of their own; all have this folder in their environment.
-    test -z "$airflow_pid" || kill "$airflow_pid" 2>/dev/null || true
-    for environ in /proc/[0-9]*/environ; do
-        if grep -qz "^AIRFLOW_HOME=$folder/home$" "$environ" 2>/dev/null; then
-            kill -9 "$(basename "$(dirname "$environ")")" 2>/dev/null || true
-        fi
-    done
+    test -z "$airflow_pid" || pkill -KILL -s "$airflow_pid" || true # all that it started is in its session
     rm -rf "$folder"
 }
 trap end EXIT
@@ -40,7 +34,7 @@ export AIRFLOW_HOME=$folder/home AIRFLOW__CORE__DAGS_FOLDER=$folder/dags AIRFLOW
     AIRFLOW__API__HOST=127.0.0.1 AIRFLOW__API__PORT="$port" AIRFLOW__API__WORKERS=1 \
     AIRFLOW__CORE__EXECUTION_API_SERVER_URL="http://127.0.0.1:$port/execution/" PATH="$folder/venv/bin:$PATH"
 airflow version
-airflow standalone >standalone.log 2>&1 &
+setsid airflow standalone >standalone.log 2>&1 &
 airflow_pid=$!
 
 cat >answer.py <<'PY'
