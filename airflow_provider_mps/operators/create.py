@@ -212,7 +212,8 @@ class CreateTaskOperator(WaitsForRoom):
             # The digest is taken before a SessionId is added below: that one changes with each clear, which would so
             # become another request.
             memory = self._memory = self._remember(context, hook, digest(self.request.action, params))
-            memory.ended = memory.ended or self._killed
+            if self._killed:
+                memory.ended = True
             decision, status = self._decided(hook, memory, wait, deadline)
             match decision:
                 case Create():

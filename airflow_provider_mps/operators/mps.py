@@ -268,7 +268,9 @@ class MediaInputOperator(CreateTaskOperator):
         arguments = super()._arguments()
         for name in ("input_url", "input_cos"):
             arguments[name] = self._with_region(name, arguments[name])
-        if self._is_of_others(url := self.input_url):
+        # Beside another input it is an error, which the request's shape names.
+        alone = not any(arguments.get(name) for name in ("input_info", "input_cos", "file_infos"))
+        if alone and self._is_of_others(url := self.input_url):
             arguments |= {"input_url": None, "input_info": {"Type": "URL", "UrlInputInfo": {"Url": url}}}
         return arguments
 
@@ -717,7 +719,8 @@ class MpsApiOperator(BaseOperator):
             place = place_of(context, this, hook.settings.memory, self.log)
             say_if_nowhere(place, this, self.log)
             memory = self._memory = Memory(place, digest(action, params), this, hook.settings.account, self.log)
-            memory.ended = memory.ended or self._killed
+            if self._killed:
+                memory.ended = True
             memory.recall()
             match memory.decide(Request()):
                 case Return(response=dict() as response):

@@ -104,6 +104,25 @@ class TestInput:
         assert emulator.requests == []
 
 
+@pytest.mark.parametrize(
+    ("operator", "others", "beside"),
+    [
+        (ProcessMediaOperator, PROCESS, {"input_info": COS_INPUT}),
+        (ProcessMediaOperator, PROCESS, {"input_cos": URI}),
+        (EditMediaOperator, EDIT, {"file_infos": [{"InputInfo": COS_INPUT}]}),
+        (EditMediaOperator, EDIT, {"input_cos": URI}),
+    ],
+)
+def test_nor_does_it_take_the_place_of_another_input(
+    operator: Any, others: Any, beside: dict[str, Any], emulator: MpsEmulator
+) -> None:
+    arguments = {"input_url": URL.replace("1250000000", "1311402212"), "cos_region": "ap-singapore"} | others | beside
+    [error] = TaskInstance(lambda: operator(task_id="create", **arguments), retries=0).run().errors
+    assert isinstance(error, InvalidArgumentError)
+    assert "cannot be given beside" in str(error)
+    assert emulator.requests == []
+
+
 @pytest.mark.parametrize(("operator", "argument", "others"), [way for way in WAYS if way[1] != "input_cos"])
 def test_a_url_into_another_account_s_bucket_stays_one(
     operator: Any, argument: str, others: Any, emulator: MpsEmulator
