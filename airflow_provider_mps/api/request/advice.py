@@ -7,7 +7,6 @@ by ``api/request/fields.py``.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 from airflow_provider_mps.api.errors import InvalidArgumentError
 from airflow_provider_mps.api.facts import facts
 from airflow_provider_mps.api.files.cos import CosObject
+from airflow_provider_mps.api.request.convert import object_in
 from airflow_provider_mps.api.tasks.status import format_of
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ def _field(params: Params, name: str) -> Any:
     for spelling in (name, *(other for other, same in spellings.items() if same == name)):
         value: Any = params
         for key in spelling.split("."):
-            value = _object(value).get(key)
+            value = object_in(value).get(key)
         if value is not None:
             return spellings.get(value, value) if name == "ModelName" else value
     return None
@@ -314,12 +314,5 @@ def _field(params: Params, name: str) -> Any:
 def _keys(params: Params, name: str) -> set[str]:
     """The keys of an object in a request, in the first of their spellings."""
     spellings = facts("spellings")
-    names = (f"{name}.{key}" for key in _object(params.get(name)))
+    names = (f"{name}.{key}" for key in object_in(params.get(name)))
     return {str(spellings.get(each, each)).partition(".")[2] for each in names}
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    if isinstance(value, str):  # AdditionalParameters and ExtParam are objects as text
-        with suppress(ValueError):
-            value = json.loads(value)
-    return value if isinstance(value, Mapping) else {}

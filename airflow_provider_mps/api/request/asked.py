@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mps.api.errors import InvalidArgumentError
+from airflow_provider_mps.api.request.convert import object_in
 from airflow_provider_mps.api.tasks.usage import Asked, word
 
 if TYPE_CHECKING:
@@ -42,6 +42,5 @@ def _files(params: Mapping[str, Any]) -> int:
     """How many images or songs a request asks for; 0 where it does not say so."""
     count = params.get("OutputImageCount")
     if count is None:
-        with suppress(TypeError, ValueError, AttributeError):
-            count = json.loads(params.get("AdditionalParameters") or "{}").get("n")
+        count = object_in(params.get("AdditionalParameters")).get("n")
     return count if isinstance(count, int) and not isinstance(count, bool) and 0 < count < 1000 else 0

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -291,3 +292,11 @@ def json_text(argument: str, value: Any) -> str:
         raise InvalidArgumentError(argument, f"must be a dict, or a JSON object as a string, not {shown(value)}{hint}")
     as_json(argument, held)
     return str(value)
+
+
+def object_in(value: Any) -> Mapping[str, Any]:
+    """An object, also one as text, as AdditionalParameters and ExtParam are; empty for anything else."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = json.loads(value)
+    return value if isinstance(value, Mapping) else {}
